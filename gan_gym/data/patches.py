@@ -1,0 +1,74 @@
+"""The one form in which images travel through the package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class PatchSet:
+    """Labelled patches in memory, and the regions they were cut from.
+
+    A patch is an image cut from a slide. `groups` says which slide, region or patient each patch comes from, so that
+    splits never cross it.
+    """
+
+    images: Tensor
+    """`(N, 3, H, W)` uint8, RGB."""
+    labels: Tensor
+    """`(N,)` int64, an index into `classes`; all 0 where nothing is known."""
+    groups: Tensor
+    """`(N,)` int64, slide, region or patient; one group a patch where nothing is known."""
+    classes: tuple[str, ...]
+    """Class names; one name where the patches are unlabelled."""
+    regions: Tensor | None = None
+    """`(M, 3, H, W)` uint8: whole slides or regions resized to the patch size (stage 1); `None` if there are none."""
+    region_labels: Tensor | None = None
+    """`(M,)` int64, the most frequent class of each region."""
+
+    def __len__(self) -> int:
+        """Number of patches."""
+        return len(self.images)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.images.shape[2], self.images.shape[3]
+
+    def subset(self, index: Tensor) -> PatchSet:
+        """Return the patches at `index`, `(K,)` int64; regions are kept."""
+        return PatchSet(
+            self.images[index],
+            self.labels[index],
+            self.groups[index],
+            self.classes,
+            self.regions,
+            self.region_labels,
+        )
+
+    def split(self, fraction: float, seed: int) -> tuple[PatchSet, PatchSet]:
+        """Split by group into (rest, held out), the second with about `fraction` of the patches.
+
+        Args:
+            fraction: share of patches held out, in (0, 1).
+            seed: seed of the private generator that orders the groups.
+
+        Raises:
+            ValueError: if there is only one group, so that nothing can be held out without leakage.
+        """
+        groups = torch.unique(self.groups)
+        if len(groups) < 2:
+            raise ValueError(
+                "cannot split: all patches belong to one group (slide or patient); add patches from another one"
+            )
+        order = groups[torch.randperm(len(groups), generator=torch.Generator().manual_seed(seed))]
+        counts = torch.stack([(self.groups == group).sum() for group in order]).cumsum(0)
+        wanted = fraction * len(self)
+        n_held = int((counts < wanted).sum()) + 1
+        n_held = min(n_held, len(groups) - 1)
+        held = torch.isin(self.groups, order[:n_held])
+        index = torch.arange(len(self))
+        return self.subset(index[~held]), self.subset(index[held])
