@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -28,6 +28,8 @@ class PatchSet:
     """`(M, 3, H, W)` uint8: whole slides or regions resized to the patch size (stage 1); `None` if there are none."""
     region_labels: Tensor | None = None
     """`(M,)` int64, the most frequent class of each region."""
+    region_groups: Tensor | None = None
+    """`(M,)` int64, the group each region is an overview of."""
 
     def __len__(self) -> int:
         """Number of patches."""
@@ -39,14 +41,17 @@ class PatchSet:
         return self.images.shape[2], self.images.shape[3]
 
     def subset(self, index: Tensor) -> PatchSet:
-        """Return the patches at `index`, `(K,)` int64; regions are kept."""
-        return PatchSet(
-            self.images[index],
-            self.labels[index],
-            self.groups[index],
-            self.classes,
-            self.regions,
-            self.region_labels,
+        """Return the patches at `index`, `(K,)` int64, and only the regions of their groups."""
+        groups = self.groups[index]
+        chosen = PatchSet(self.images[index], self.labels[index], groups, self.classes)
+        if self.regions is None or self.region_labels is None or self.region_groups is None:
+            return chosen
+        kept = torch.isin(self.region_groups, groups)
+        return replace(
+            chosen,
+            regions=self.regions[kept],
+            region_labels=self.region_labels[kept],
+            region_groups=self.region_groups[kept],
         )
 
     def split(self, fraction: float, seed: int) -> tuple[PatchSet, PatchSet]:
