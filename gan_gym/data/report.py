@@ -1,0 +1,129 @@
+"""What was found in the user's data: the report, and the error when it cannot be used."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from gan_gym.data.patches import PatchSet
+
+OnBadImage = Literal["skip", "fail", "convert"]
+"""What happens to an image that is no plain 8-bit RGB image of the common size."""
+Kind = Literal["patches", "regions", "npz", "embedded"]
+"""Where the patches come from."""
+
+UNLABELLED = "unlabelled"
+"""The one class of patches that have no labels."""
+
+REMEDIES = {
+    "greyscale": "convert",
+    "alpha channel": "convert",
+    "palette": "convert",
+    "16-bit": "convert",
+    "CMYK": "convert",
+    "other colours": "convert",
+    "other size": "convert",
+    "mixed sizes": "give images of one size, or resize them all with --on_bad_image convert",
+    "32-bit": "save them as 8-bit RGB",
+    "truncated or damaged": "copy the files again from where they came",
+    "empty file": "copy the files again from where they came",
+    "no PNG, JPEG or TIFF image inside": "remove the files, or save them as PNG",
+    "beyond the pixel limit": "cut the images into smaller regions",
+    "no read permission": "allow reading with chmod +r",
+    "not a regular file": "remove them",
+    "too small for a region": "keep patches and whole regions in separate folders",
+    "no tissue": "give regions that hold tissue",
+}
+"""What to do about each kind of unusable image; "convert" where `on_bad_image="convert"` makes it usable."""
+
+
+class DataError(ValueError):
+    """The user's data cannot be used: one line that names what, where and the remedy."""
+
+
+class Unusable(NamedTuple):
+    """An image that was left out, and why."""
+
+    path: str
+    """Path below the folder, as it can be printed on one line."""
+    reason: str
+    """A key of `REMEDIES`, followed by `: details` where there are any."""
+
+    @property
+    def category(self) -> str:
+        """The reason without its details."""
+        return self.reason.partition(":")[0]
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What was found, what is used, and why the rest is not."""
+
+    source: str
+    """The path as the user gave it, or `embedded tissue`."""
+    kind: Kind
+    """Patches, regions that patches are cut from, an npz file, or the embedded tissue."""
+    n_images: int
+    """Images found, usable or not."""
+    n_used: int
+    """Images whose pixels are used."""
+    n_patches: int
+    """Patches that came of them: more than `n_used` where they are cut from regions."""
+    n_groups: int
+    """Slides, regions or patients that the patches come from; patches of unknown origin count one each."""
+    classes: dict[str, int]
+    """Number of patches of each class, in the order of the labels."""
+    sizes: dict[str, int]
+    """Number of used images of each size before resizing, `HxW`, the most frequent first."""
+    unusable: tuple[Unusable, ...] = ()
+    """The images that were left out."""
+    warnings: tuple[str, ...] = ()
+    """What the user should know though the data is usable; one line each."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Patches in memory and the report on where they came from."""
+
+    patches: PatchSet
+    """The patches, resized to the size asked for."""
+    report: DataReport
+    """What was found and what was left out."""
+
+
+def class_counts(patches: PatchSet) -> dict[str, int]:
+    """Return the number of patches of each class, in the order of the labels."""
+    return {name: int((patches.labels == label).sum()) for label, name in enumerate(patches.classes)}
+
+
+def require_enough(report: DataReport, needed: int) -> None:
+    """Raise `DataError` where a report holds fewer patches than `needed` (one batch)."""
+    if report.n_patches >= needed:
+        return
+    if not report.unusable:
+        raise DataError(
+            f"{report.source} holds only {report.n_patches} patches, and {needed} are needed for a batch; "
+            "add images or lower --batch_size"
+        )
+    category, count = Counter(entry.category for entry in report.unusable).most_common(1)[0]
+    example = next(entry for entry in report.unusable if entry.category == category)
+    gives = f"{report.n_used} of {report.n_images} images can be used"
+    if report.n_patches != report.n_used:
+        gives += f" and give {report.n_patches} patches"
+    raise DataError(
+        f"{report.source}: only {gives}, and {needed} are needed for a batch; most often: "
+        f"{example.reason} ({count} of them, such as {example.path}); {remedy(category)}"
+    )
+
+
+def remedy(category: str) -> str:
+    """Return what a user can do about images left out for `category`."""
+    action = REMEDIES[category]
+    return "use --on_bad_image convert, or replace the images" if action == "convert" else action
+
+
+def one_line(text: str) -> str:
+    """Return `text` fit to print on one line: control and undecodable characters are escaped."""
+    readable = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in readable)
