@@ -1,0 +1,64 @@
+"""One figure of the offline evaluation: a value with its interval, or the reason why there is none."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A value with a 95 % interval, or no value and the reason; never NaN.
+
+    Example:
+        >>> Metric(0.5, 0.4, 0.6).to_json()
+        {'value': 0.5, 'low': 0.4, 'high': 0.6}
+        >>> Metric.missing("too few images").to_json()
+        {'value': None, 'reason': 'too few images'}
+    """
+
+    value: float | None
+    """The figure; `None` where it cannot be computed."""
+    low: float | None = None
+    """Lower end of the 95 % interval."""
+    high: float | None = None
+    """Upper end of the 95 % interval."""
+    reason: str | None = None
+    """Why there is no value; `None` where there is one."""
+
+    def __post_init__(self) -> None:
+        """Refuse half-filled and non-finite figures."""
+        figures = (self.value, self.low, self.high)
+        if self.value is None:
+            if not self.reason or self.low is not None or self.high is not None:
+                raise ValueError("a Metric without a value needs a reason and no interval")
+        elif self.reason is not None or any(f is None or not math.isfinite(f) for f in figures):
+            raise ValueError(f"a Metric needs a finite value, low and high, and no reason; got {figures}")
+
+    @classmethod
+    def missing(cls, reason: str) -> Metric:
+        """Return a metric that could not be computed, with the reason."""
+        return cls(None, reason=reason)
+
+    @classmethod
+    def around(
+        cls, value: float, std: float, *, minimum: float = -math.inf, maximum: float = math.inf
+    ) -> Metric:
+        """Return `value` with the normal 95 % interval of a standard error, cut to the possible range.
+
+        Args:
+            value: the figure.
+            std: its standard error, in the same unit.
+            minimum: smallest possible value of the figure.
+            maximum: largest possible value of the figure.
+        """
+        if not (math.isfinite(value) and math.isfinite(std)):
+            return cls.missing("the figure is not finite: check the images for constant or corrupt content")
+        half = 1.96 * std
+        return cls(value, max(value - half, minimum), min(value + half, maximum))
+
+    def to_json(self) -> dict[str, float | str | None]:
+        """Return the form that `evaluation.json` holds."""
+        if self.value is None:
+            return {"value": None, "reason": self.reason}
+        return {"value": self.value, "low": self.low, "high": self.high}
