@@ -1,0 +1,44 @@
+"""Batches of patches from memory."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def to_float(images: Tensor) -> Tensor:
+    """Map uint8 images to floats in [-1, 1]."""
+    return images.float().div_(127.5).sub_(1)
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Map floats in [-1, 1] to uint8 images, rounding to the nearest level."""
+    return ((images.detach() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+class PatchSampler:
+    """Patches drawn with replacement and mirrored at random; fits the trainer's `Source`.
+
+    Tissue has no preferred side, so mirroring doubles the data at no cost.
+
+    Args:
+        images: `(N, 3, H, W)` uint8 patches; left where they are and not copied.
+        mirror: whether half of the patches are mirrored left to right.
+    """
+
+    def __init__(self, images: Tensor, *, mirror: bool = True) -> None:
+        if images.dtype != torch.uint8 or images.ndim != 4 or len(images) == 0:
+            raise ValueError(
+                f"images are {images.dtype} of shape {tuple(images.shape)}; give uint8 of shape (N, 3, H, W), N >= 1"
+            )
+        self.images, self.mirror = images, mirror
+        self.shape = tuple(images.shape[1:])
+
+    def batch(self, n: int, rng: torch.Generator) -> Tensor:
+        """Return `(n, 3, H, W)` patches in [-1, 1]."""
+        index = torch.randint(len(self.images), (n,), generator=rng)
+        patches = to_float(self.images[index.to(self.images.device)])
+        if self.mirror:
+            mirrored = (torch.rand(n, generator=rng) < 0.5).view(-1, 1, 1, 1).to(patches.device)
+            patches = torch.where(mirrored, patches.flip(3), patches)
+        return patches

@@ -1,0 +1,1 @@
+"""The environments: GAN training behind Gymnasium's interface."""

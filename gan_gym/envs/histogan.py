@@ -1,0 +1,99 @@
+"""Convolutional GANs on H&E patches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+
+from gan_gym.data.loading import load_patches
+from gan_gym.data.patches import PatchSet
+from gan_gym.data.sampler import PatchSampler, to_float
+from gan_gym.data.sizes import parse_image_size
+from gan_gym.envs.gan_env import GANEnv
+from gan_gym.envs.problem import Problem
+from gan_gym.knobs import DEFAULT_KNOBS
+from gan_gym.rewards import load_reward_model, siamese_scorer
+
+N_SCORED = 128
+N_SHOWN = 64
+
+
+def patch_problem(patches: PatchSet, reward_model: str | None, device: torch.device) -> Problem:
+    """Return the problem of generating these patches, scored by a fitted MFT-SNN (`None`: the one that ships)."""
+    return Problem(
+        source=PatchSampler(patches.images.to(device)),
+        scorer=siamese_scorer(load_reward_model(reward_model, device), patches, N_SCORED, device),
+        n_scored=N_SCORED,
+        shown=to_float(patches.images[torch.linspace(0, len(patches) - 1, N_SHOWN).long()]),
+    )
+
+
+@lru_cache(maxsize=4)
+def _problem(
+    data: str | None, image_size: tuple[int, int], reward_model: str | None, device: torch.device
+) -> Problem:
+    return patch_problem(load_patches(data, image_size).patches, reward_model, device)
+
+
+class HistoGANEnv(GANEnv):
+    """Convolutional GAN on H&E patches; spaces, reward and episodes as in `GANEnv`.
+
+    ## Description
+    By default the patches are the embedded synthetic tissue, 32 x 32, with nothing to download; `data` takes a folder of
+    patches or a MedMNIST `.npz`. 128 generated patches are scored per env step in the embedding of a Siamese network
+    (MFT-SNN).
+
+    ## Arguments
+    * `data=None`: path of a folder or `.npz`; `None` is the embedded tissue.
+    * `image_size=32`: pixels, a whole number or `(height, width)`, multiples of 8.
+    * `reward_model=None`: folder of a fitted MFT-SNN; `None` is the small one that ships.
+    * `networks="light"` (or `"residual"`, `"light_weak_d"`), `loss="non_saturating"`, `batch_size=32`, `inner_steps=50`,
+      `episode_steps=40`, `knobs=("g_lr", "d_lr", "instance_noise")`, `reward="quality"`, `instances="default"`,
+      `device="auto"`, `render_mode=None`: see `GANEnv`.
+
+    ## References
+    Mustafa 2024, arXiv 2409.20340.
+
+    ## Version History
+    * v0: initial version.
+    """
+
+    default_settings = {"g_lr": 5e-4, "d_lr": 5e-4, "beta1": 0.5}  # noqa: RUF012
+
+    def __init__(
+        self,
+        data: str | None = None,
+        image_size: int | Sequence[int] = 32,
+        reward_model: str | None = None,
+        networks: str = "light",
+        loss: str = "non_saturating",
+        batch_size: int = 32,
+        inner_steps: int = 50,
+        episode_steps: int = 40,
+        knobs: Sequence[str] = DEFAULT_KNOBS,
+        reward: str = "quality",
+        instances: str = "default",
+        device: str = "auto",
+        render_mode: str | None = None,
+    ) -> None:
+        super().__init__(
+            networks=networks,
+            loss=loss,
+            batch_size=batch_size,
+            inner_steps=inner_steps,
+            episode_steps=episode_steps,
+            knobs=knobs,
+            reward=reward,
+            instances=instances,
+            device=device,
+            render_mode=render_mode,
+            data=None if data is None else str(data),
+            image_size=parse_image_size(tuple(image_size) if isinstance(image_size, Sequence) else image_size),
+            reward_model=None if reward_model is None else str(reward_model),
+        )
+
+    def build_problem(self) -> Problem:
+        """Return the patches and their scorer."""
+        return _problem(**self._problem_arguments, device=self.device)

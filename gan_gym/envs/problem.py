@@ -1,0 +1,29 @@
+"""What an environment trains its GAN on, apart from how it trains it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from gan_gym.gan import Source
+from gan_gym.rewards import Scorer
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Data, reward model and mode counter; shared by all environments and forks of a process, never changed."""
+
+    source: Source
+    """Real samples the GAN is trained on."""
+    scorer: Scorer
+    """Scores generated samples against real ones."""
+    n_scored: int
+    """Generated samples scored per env step."""
+    shown: Tensor
+    """Real samples drawn beside generated ones, on the CPU."""
+    count_modes: Callable[[Tensor], tuple[int, int, float]] | None = None
+    """Maps samples to (modes, modes with at least 20 samples, share of high quality); for `info` alone."""
+    n_counted: int = 0
+    """Generated samples whose modes are counted per env step."""

@@ -1,0 +1,22 @@
+"""Train a GAN alone: networks, losses, augmentation and the trainer. Knows neither gymnasium nor agents."""
+
+from gan_gym.gan.losses import LOSSES, GANLoss
+from gan_gym.gan.networks import NETWORKS, Discriminator, Generator, Networks, build_networks
+from gan_gym.gan.settings import Settings
+from gan_gym.gan.statistics import Statistics
+from gan_gym.gan.trainer import GANTrainer, Source, TrainerConfig
+
+__all__ = [
+    "LOSSES",
+    "NETWORKS",
+    "Discriminator",
+    "GANLoss",
+    "GANTrainer",
+    "Generator",
+    "Networks",
+    "Settings",
+    "Source",
+    "Statistics",
+    "TrainerConfig",
+    "build_networks",
+]

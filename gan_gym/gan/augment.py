@@ -1,0 +1,64 @@
+"""Differentiable augmentation of all the discriminator sees (Zhao et al. 2020, DiffAugment, arXiv 2006.10738).
+
+Each sample is augmented with probability p, so that p is a knob as in StyleGAN2-ADA (arXiv 2006.06676). Patches are
+shifted, darkened or brightened, have their contrast changed and a square cut out; points in the plane are turned by
+quarter turns, the one augmentation of a point that does not blur its mode.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+MAX_SHIFT = 1 / 8
+"""Largest shift, as a share of the patch's side."""
+CUTOUT = 1 / 2
+"""Side of the square cut out, as a share of the patch's side."""
+
+
+def augment(x: Tensor, p: float, rng: torch.Generator) -> Tensor:
+    """Augment each sample with probability `p`.
+
+    Args:
+        x: `(N, 3, H, W)` patches or `(N, 2)` points.
+        p: probability in [0, 1] that a sample is augmented.
+        rng: CPU generator; it advances by the same number of draws whatever `p` is.
+    """
+    chosen = torch.rand(len(x), generator=rng) < p
+    augmented = _augment_points(x, rng) if x.ndim == 2 else _augment_patches(x, rng)
+    mask = chosen.to(x.device).view(-1, *(1,) * (x.ndim - 1))
+    return torch.where(mask, augmented, x)
+
+
+def _augment_points(x: Tensor, rng: torch.Generator) -> Tensor:
+    turns = torch.randint(4, (len(x), 1), generator=rng).to(x.device)
+    turned = torch.stack([-x[:, 1], x[:, 0]], 1)
+    sign = torch.where(turns >= 2, -1.0, 1.0)
+    return sign * torch.where(turns % 2 == 1, turned, x)
+
+
+def _augment_patches(x: Tensor, rng: torch.Generator) -> Tensor:
+    n, _, height, width = x.shape
+    draws = torch.rand(6, n, generator=rng).to(x.device)
+    brightness, contrast = draws[0].view(-1, 1, 1, 1) - 0.5, draws[1].view(-1, 1, 1, 1) + 0.5
+    mean = x.mean((1, 2, 3), keepdim=True)
+    x = (x + brightness - mean) * contrast + mean
+    x = _shift(x, draws[2], draws[3])
+    rows = torch.arange(height, device=x.device).view(1, 1, -1, 1)
+    columns = torch.arange(width, device=x.device).view(1, 1, 1, -1)
+    top = (draws[4] * (1 - CUTOUT) * height).view(-1, 1, 1, 1)
+    left = (draws[5] * (1 - CUTOUT) * width).view(-1, 1, 1, 1)
+    inside = (rows >= top) & (rows < top + CUTOUT * height) & (columns >= left) & (columns < left + CUTOUT * width)
+    return x.masked_fill(inside, 0.0)
+
+
+def _shift(x: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
+    """Shift each patch by whole pixels, zeros moving in; `vertical` and `horizontal` are `(N,)` draws in [0, 1)."""
+    n, _, height, width = x.shape
+    pad_y, pad_x = round(height * MAX_SHIFT), round(width * MAX_SHIFT)
+    padded = F.pad(x, (pad_x, pad_x, pad_y, pad_y))
+    rows = (vertical * (2 * pad_y + 1)).long().view(-1, 1) + torch.arange(height, device=x.device)
+    columns = (horizontal * (2 * pad_x + 1)).long().view(-1, 1) + torch.arange(width, device=x.device)
+    sample = torch.arange(n, device=x.device).view(-1, 1, 1)
+    return padded.permute(0, 2, 3, 1)[sample, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)

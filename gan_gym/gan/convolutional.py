@@ -1,0 +1,96 @@
+"""A light pair of the DCGAN class (Radford et al. 2016, arXiv 1511.06434), quick enough for CPUs."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def halvings(shape: tuple[int, ...], networks: str) -> tuple[int, tuple[int, int]]:
+    """Return how often a patch is halved and the size that remains, at least 4 pixels a side.
+
+    Raises:
+        ValueError: if `shape` is no `(3, H, W)` with multiples of 8.
+    """
+    if len(shape) != 3 or any(side < 8 or side % 8 for side in shape[1:]):
+        raise ValueError(
+            f"networks '{networks}' make patches whose height and width are multiples of 8, not samples of shape {shape}"
+        )
+    n, (height, width) = 0, shape[1:]
+    while min(height, width) >= 8 and height % 2 == 0 and width % 2 == 0:
+        n, height, width = n + 1, height // 2, width // 2
+    return n, (height, width)
+
+
+def _initialise(module: nn.Module) -> None:
+    """Draw weights from N(0, 0.02^2) as DCGAN does."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+class LightGenerator(nn.Module):
+    """Transposed convolutions with batch normalisation.
+
+    Args:
+        shape: `(3, H, W)` of one patch, height and width multiples of 8.
+        z_dim: length of a latent.
+        width: channels of the last hidden layer; doubled towards the latent, at most eightfold.
+    """
+
+    def __init__(self, shape: tuple[int, ...], z_dim: int = 64, width: int = 32) -> None:
+        super().__init__()
+        n, (height, base_width) = halvings(shape, "light")
+        channels = [width * min(2**k, 8) for k in reversed(range(n))]
+        self.z_dim = z_dim
+        self.base = (channels[0], height, base_width)
+        self.project = nn.Linear(z_dim, channels[0] * height * base_width, bias=False)
+        blocks: list[nn.Module] = [nn.BatchNorm2d(channels[0]), nn.ReLU(inplace=True)]
+        for before, after in zip(channels, channels[1:], strict=False):
+            blocks += [
+                nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(after),
+                nn.ReLU(inplace=True),
+            ]
+        blocks += [nn.ConvTranspose2d(channels[-1], shape[0], 4, 2, 1), nn.Tanh()]
+        self.blocks = nn.Sequential(*blocks)
+        self.apply(_initialise)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map `(N, z_dim)` latents to `(N, 3, H, W)` patches in [-1, 1]."""
+        patches: Tensor = self.blocks(self.project(z).view(-1, *self.base))
+        return patches
+
+
+class LightDiscriminator(nn.Module):
+    """Strided convolutions without normalisation, so that real and fake can share one pass.
+
+    Args:
+        shape: `(3, H, W)` of one patch, height and width multiples of 8.
+        width: channels of the first layer; doubled with each halving, at most eightfold.
+    """
+
+    def __init__(self, shape: tuple[int, ...], width: int = 32) -> None:
+        super().__init__()
+        n, (height, base_width) = halvings(shape, "light")
+        channels = [shape[0]] + [width * min(2**k, 8) for k in range(n)]
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(before, after, 4, 2, 1) for before, after in zip(channels, channels[1:], strict=False)
+        )
+        self.score = nn.Linear(channels[-1] * height * base_width, 1)
+        self.apply(_initialise)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(N, 3, H, W)` patches to `(N,)` logits."""
+        for convolution in self.convolutions:
+            x = F.leaky_relu(convolution(x), 0.2)
+        logits: Tensor = self.score(x.flatten(1))
+        return logits.squeeze(1)
+
+
+class QuarterDiscriminator(LightDiscriminator):
+    """A `LightDiscriminator` a quarter as wide: too weak to see all modes, the hard setting of PacGAN's protocol."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__(shape, width=8)

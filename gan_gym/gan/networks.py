@@ -1,0 +1,71 @@
+"""Generators and discriminators: for points in the plane, and for patches of any size that is a multiple of 8.
+
+A network of your own needs no base class: a `torch.nn.Module` that fits `Generator` or `Discriminator` is enough. Pass
+the pair to `GANTrainer`, or add it to `NETWORKS` under a name to use it in the environments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from gan_gym.gan import convolutional, residual
+from gan_gym.gan.mlp import MLPDiscriminator, MLPGenerator
+from gan_gym.names import lookup
+from gan_gym.randomness import stream_seed
+
+Shape = tuple[int, ...]
+"""Shape of one sample: `(2,)` for points, `(3, H, W)` for patches."""
+
+
+class Generator(Protocol):
+    """A module that maps latents to samples."""
+
+    z_dim: int
+    """Length of a latent."""
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """Map `(N, z_dim)` standard normal latents to `(N, *shape)` samples, patches in [-1, 1]."""
+        ...
+
+
+class Discriminator(Protocol):
+    """A module that scores samples."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Map `(N, *shape)` samples to `(N,)` logits, higher for real; one sample's logit must not depend on others."""
+        ...
+
+
+@dataclass(frozen=True)
+class Networks:
+    """How to build a generator and a discriminator for samples of a given shape."""
+
+    generator: Callable[[Shape], nn.Module]
+    discriminator: Callable[[Shape], nn.Module]
+
+
+NETWORKS: dict[str, Networks] = {
+    "mlp": Networks(MLPGenerator, MLPDiscriminator),
+    "light": Networks(convolutional.LightGenerator, convolutional.LightDiscriminator),
+    "light_weak_d": Networks(convolutional.LightGenerator, convolutional.QuarterDiscriminator),
+    "residual": Networks(residual.ResidualGenerator, residual.ResidualDiscriminator),
+}
+"""Network pairs by name: `mlp` for points; `light` (DCGAN class) and `residual` (quality, GPUs) for patches;
+`light_weak_d` has a discriminator a quarter as wide, the hard setting of the mode-collapse protocols."""
+
+
+def build_networks(name: str, shape: Shape, seed: int) -> tuple[nn.Module, nn.Module]:
+    """Build the named pair with weights drawn from `seed`; the global random state is left as it was.
+
+    Raises:
+        ValueError: if the name is unknown or the pair cannot make samples of this shape.
+    """
+    networks = lookup(NETWORKS, name, "networks")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(seed, "networks"))
+        return networks.generator(shape), networks.discriminator(shape)

@@ -1,0 +1,101 @@
+"""What a block of inner steps tells about itself, read from the device once per block."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Statistics of one block of inner steps; means over the block's steps unless said otherwise."""
+
+    g_loss: float = 0.0
+    """The generator's loss."""
+    d_loss: float = 0.0
+    """The discriminator's loss, penalties left out."""
+    g_loss_std: float = 0.0
+    """Standard deviation of the generator's loss over the block."""
+    d_loss_std: float = 0.0
+    """Standard deviation of the discriminator's loss over the block."""
+    score_real: float = 0.0
+    """Mean logit of real data."""
+    score_fake: float = 0.0
+    """Mean logit of generated data."""
+    score_gap: float = 0.0
+    """Sensitivity index d' = (score_real - score_fake) / pooled standard deviation of the logits."""
+    sign_real: float = 0.0
+    """E sign D(real), the overfitting statistic of StyleGAN2-ADA (arXiv 2006.06676, eq. 1)."""
+    sign_fake: float = 0.0
+    """E sign D(fake)."""
+    g_grad_norm: float = 0.0
+    """Root mean square of the generator's gradient entries."""
+    d_grad_norm: float = 0.0
+    """Root mean square of the discriminator's gradient entries."""
+    g_step_ratio: float = 0.0
+    """Relative weight change per step of the generator, |dw| / |w|."""
+    d_step_ratio: float = 0.0
+    """Relative weight change per step of the discriminator, |dw| / |w|."""
+    g_straightness: float = 0.0
+    """Distance the generator moved over the block relative to the length of its path (1 = straight, 0 = in circles)."""
+    d_straightness: float = 0.0
+    """The same for the discriminator."""
+    diverged: bool = False
+    """Whether a loss, gradient or weight is not finite; the other fields then hold their last finite values."""
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the fields by name."""
+        return asdict(self)
+
+
+class Recorder:
+    """Collects a block's tensors without reading them."""
+
+    def __init__(self) -> None:
+        self.losses: list[Tensor] = []
+        self.logits: list[Tensor] = []
+        self.norms: list[Tensor] = []
+
+    def step(self, g_loss: Tensor, d_loss: Tensor, real: Tensor, fake: Tensor) -> None:
+        """Record one inner step; losses are scalars, logits `(N,)`."""
+        self.losses += [g_loss.detach(), d_loss.detach()]
+        self.logits += [real.detach(), fake.detach()]
+
+    def norm(self, *values: Tensor) -> None:
+        """Record the six scalars of a measured step: gradient, update and weight norms of G, then of D."""
+        self.norms += values
+
+    def summary(self, last: Statistics, moved: tuple[Tensor, Tensor], sizes: tuple[int, int]) -> Statistics:
+        """Reduce the block to `Statistics`.
+
+        Args:
+            last: what to show where a value is not finite.
+            moved: distance between the weights after and before the block, for G and D, scalars.
+            sizes: number of parameters of G and D.
+        """
+        losses = torch.stack(self.losses).view(-1, 2)
+        logits = torch.stack(self.logits).view(len(losses), 2, -1).transpose(0, 1)
+        norms = torch.stack(self.norms).view(-1, 6)
+        mean_norms = norms.mean(0)
+        scores = logits.mean((1, 2))
+        spread = logits.var(2, correction=0).mean().sqrt()
+        n_steps = len(losses)
+        values = torch.cat(
+            [
+                losses.mean(0),
+                losses.std(0, correction=0),
+                scores,
+                ((scores[0] - scores[1]) / (spread + 1e-6)).view(1),
+                logits.sign().mean((1, 2)),
+                torch.stack([mean_norms[0], mean_norms[3]])
+                / torch.tensor([math.sqrt(size) for size in sizes], device=norms.device),
+                torch.stack([mean_norms[1] / (mean_norms[2] + 1e-12), mean_norms[4] / (mean_norms[5] + 1e-12)]),
+                torch.stack([*moved]) / (mean_norms[[1, 4]] * n_steps + 1e-12),
+            ]
+        ).tolist()
+        names = [name for name in Statistics.__dataclass_fields__ if name != "diverged"]
+        finite = {name: value for name, value in zip(names, values, strict=True) if math.isfinite(value)}
+        return replace(last, **finite, diverged=len(finite) < len(names))

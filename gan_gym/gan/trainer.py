@@ -1,0 +1,327 @@
+"""Train one GAN; no RL here.
+
+The inner step reads top to bottom in `GANTrainer._inner_step`. Everything random in it is a function of the seed and
+the number of images seen, so a trainer restored from `state()` continues bit for bit (on the CPU).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from gan_gym.gan.augment import augment
+from gan_gym.gan.flat import FlatModule
+from gan_gym.gan.losses import LOSSES
+from gan_gym.gan.settings import Settings
+from gan_gym.gan.statistics import Recorder, Statistics
+from gan_gym.names import lookup
+from gan_gym.randomness import generator
+
+MEASURE_EVERY = 5
+"""Inner steps between two measurements of gradient and update norms."""
+
+State = tuple[dict[str, Tensor], dict[str, Any]]
+"""Tensors by name, and JSON-able values by name."""
+
+
+class Source(Protocol):
+    """Where real samples come from."""
+
+    shape: tuple[int, ...]
+    """Shape of one sample."""
+
+    def batch(self, n: int, rng: torch.Generator) -> Tensor:
+        """Return `(n, *shape)` real samples drawn with `rng` alone."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """What stays fixed while a GAN trains.
+
+    Raises:
+        ValueError: if a value is out of range or the loss is unknown.
+    """
+
+    loss: str = "non_saturating"
+    """A name in `LOSSES`."""
+    batch_size: int = 32
+    """Real samples per discriminator update, and generated samples per update of either network."""
+    beta2: float = 0.99
+    """Adam's second-moment decay."""
+    ema_halflife: int = 2500
+    """Half-life of the averaged generator, in images; shorter at the start of a run (a twentieth of the images seen)."""
+    penalty_every: int = 4
+    """Inner steps between two gradient penalties; their weight is multiplied by it (lazy regularisation)."""
+
+    def __post_init__(self) -> None:
+        lookup(LOSSES, self.loss, "loss")
+        for name in ("batch_size", "ema_halflife", "penalty_every"):
+            if not (isinstance(getattr(self, name), int) and getattr(self, name) >= 1):
+                raise ValueError(f"{name} is {getattr(self, name)!r}; give a whole number >= 1")
+        if not 0 <= self.beta2 < 1:
+            raise ValueError(f"beta2 is {self.beta2}; give a number in [0, 1)")
+
+
+class GANTrainer:
+    """A generator, a discriminator, their optimizers, and the averaged generator.
+
+    Args:
+        generator: network that fits the `Generator` protocol.
+        discriminator: network that fits the `Discriminator` protocol.
+        source: real samples.
+        config: what stays fixed.
+        settings: what may change; replace `trainer.settings` between two calls of `train`.
+        seed: seed of all randomness of this trainer.
+        device: torch device.
+        similarity: maps generated samples to similarities `(N,)` in [0, 1]; called only while `reward_weight` > 0.
+
+    Example:
+        >>> G, D = build_networks("mlp", (2,), seed=0)
+        >>> trainer = GANTrainer(G, D, MixtureSampler.grid())
+        >>> trainer.train(100).d_loss
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        source: Source,
+        config: TrainerConfig = TrainerConfig(),  # noqa: B008 (frozen)
+        settings: Settings = Settings(),  # noqa: B008 (frozen)
+        *,
+        seed: int = 0,
+        device: str | torch.device = "cpu",
+        similarity: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        self.config, self.settings, self.seed = config, settings, seed
+        self.device = torch.device(device)
+        self.source, self.similarity = source, similarity
+        self.loss = LOSSES[config.loss]
+        self.z_dim: int = generator.z_dim  # type: ignore[assignment]
+        self.g_ema = FlatModule(copy.deepcopy(generator).to(self.device).eval(), trainable=False)
+        self.g = FlatModule(generator.to(self.device).train())
+        self.d = FlatModule(discriminator.to(self.device).train())
+        self.g_optimizer, self.d_optimizer = self._adam(self.g), self._adam(self.d)
+        self.gains = {"g": self._first_gain(self.g), "d": self._first_gain(self.d)}
+        self.n_images = 0
+        self.statistics = Statistics()
+
+    def _adam(self, network: FlatModule) -> torch.optim.Adam:
+        # One flat parameter makes the fused optimizer a single kernel; its state exists from the start, so that
+        # saving and loading need no special case before the first step.
+        optimizer = torch.optim.Adam([network.vector], betas=(0.0, self.config.beta2), fused=True)
+        zeros = torch.zeros_like(network.vector, requires_grad=False)
+        optimizer.state[network.vector] = {
+            "step": torch.zeros((), device=self.device),
+            "exp_avg": zeros.clone(),
+            "exp_avg_sq": zeros,
+        }
+        return optimizer
+
+    @staticmethod
+    def _first_gain(network: FlatModule) -> float:
+        """Return relative weight change per unit of learning rate of Adam's first step, whose entries are +-lr."""
+        return math.sqrt(network.vector.numel()) / (float(network.vector.detach().norm()) + 1e-12)
+
+    @property
+    def learning_rates(self) -> tuple[float, float]:
+        """The learning rates of G and D in force; set by the update ratios where these are above 0."""
+        s = self.settings
+        return (
+            s.g_update_ratio / self.gains["g"] if s.g_update_ratio > 0 else s.g_lr,
+            s.d_update_ratio / self.gains["d"] if s.d_update_ratio > 0 else s.d_lr,
+        )
+
+    def train(self, n_steps: int) -> Statistics:
+        """Do `n_steps` inner steps and return their statistics.
+
+        Raises:
+            ValueError: if `n_steps` is below 1.
+        """
+        if n_steps < 1:
+            raise ValueError(f"n_steps is {n_steps}; give a whole number >= 1")
+        recorder = Recorder()
+        before = self.g.vector.detach().clone(), self.d.vector.detach().clone()
+        for i in range(n_steps):
+            self._inner_step(recorder, measured=i % MEASURE_EVERY == 0)
+        moved = (self.g.vector.detach() - before[0]).norm(), (self.d.vector.detach() - before[1]).norm()
+        sizes = self.g.vector.numel(), self.d.vector.numel()
+        self.statistics = recorder.summary(self.statistics, moved, sizes)
+        return self.statistics
+
+    def _inner_step(self, recorder: Recorder, measured: bool) -> None:
+        s, n = self.settings, self.config.batch_size
+        rng = generator(self.seed, "step", self.n_images)
+        measure_g, measure_d = self._measure(self.g, measured), self._measure(self.d, measured)
+        for _ in range(round(s.d_steps)):
+            x_real = self.source.batch(n, rng).to(self.device)
+            with torch.no_grad():
+                x_fake = self.g.module(self._latents(n, rng))
+            d_loss, real, fake = self._update_discriminator(x_real, x_fake, rng)
+        d_norms = measure_d()
+        g_loss = self._update_generator(x_real, rng)
+        g_norms = measure_g()
+        self.n_images += n
+        self._average()
+        recorder.step(g_loss, d_loss, real, fake)
+        if measured:
+            recorder.norm(*g_norms, *d_norms)
+            self._follow_update_ratios(g_norms, d_norms)
+
+    def _update_discriminator(
+        self, x_real: Tensor, x_fake: Tensor, rng: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        s, loss = self.settings, self.loss
+        weight = None
+        if s.reward_weight > 0 and self.similarity is not None:
+            weight = 1 - s.reward_weight * self.similarity(x_fake)
+        self.d.gradient.zero_()
+        # the discriminator scores each sample alone, so real and fake share one pass
+        seen = self._seen(torch.cat([x_real, x_fake]), rng)
+        real, fake = self.d.module(seen).chunk(2)
+        d_loss = loss.d_loss(real, fake, weight)
+        penalty = self._penalty(seen, rng)
+        (d_loss if penalty is None else d_loss + penalty).backward()  # type: ignore[no-untyped-call]
+        self._step(self.d_optimizer, self.learning_rates[1])
+        return d_loss, real, fake
+
+    def _update_generator(self, x_real: Tensor, rng: torch.Generator) -> Tensor:
+        self.g.gradient.zero_()
+        n = len(x_real)
+        x_fake = self.g.module(self._latents(n, rng))
+        real = None
+        if self.loss.relativistic:
+            real, fake = self.d.module(self._seen(torch.cat([x_real, x_fake]), rng)).chunk(2)
+        else:
+            fake = self.d.module(self._seen(x_fake, rng))
+        g_loss = self.loss.g_loss(fake, real)
+        g_loss.backward(inputs=self.g.parameters)  # type: ignore[no-untyped-call]
+        self._step(self.g_optimizer, self.learning_rates[0])
+        return g_loss
+
+    def _latents(self, n: int, rng: torch.Generator) -> Tensor:
+        return torch.randn(n, self.z_dim, generator=rng).to(self.device)
+
+    def _seen(self, x: Tensor, rng: torch.Generator) -> Tensor:
+        """Augment samples and add instance noise."""
+        if self.settings.augment_p > 0:
+            x = augment(x, self.settings.augment_p, rng)
+        if self.settings.instance_noise > 0:
+            noise = torch.randn(x.shape, generator=rng).to(self.device)
+            x = torch.add(x, noise, alpha=self.settings.instance_noise)
+        return x
+
+    def _penalty(self, seen: Tensor, rng: torch.Generator) -> Tensor | None:
+        """Return R1 (with R2 for relativistic losses) and WGAN-GP's penalty where they are due."""
+        every = self.config.penalty_every
+        if (self.n_images // self.config.batch_size) % every:
+            return None
+        n = len(seen) // 2
+        gamma, interpolated = self.settings.r1_gamma, self.loss.gradient_penalty
+        penalty = None
+        if gamma > 0:
+            x = seen if self.loss.relativistic else seen[:n]
+            penalty = every * gamma / 2 * self._gradients(x).square().sum() / n
+        if interpolated > 0:
+            mix = torch.rand(n, *(1,) * (seen.ndim - 1), generator=rng).to(self.device)
+            norm = self._gradients(torch.lerp(seen[:n], seen[n:], mix)).flatten(1).norm(dim=1)
+            wgan = every * interpolated * (norm - 1).square().mean()
+            penalty = wgan if penalty is None else penalty + wgan
+        return penalty
+
+    def _gradients(self, x: Tensor) -> Tensor:
+        x = x.detach().requires_grad_(True)
+        (gradient,) = torch.autograd.grad(self.d.module(x).sum(), x, create_graph=True)
+        return gradient
+
+    def _step(self, optimizer: torch.optim.Adam, lr: float) -> None:
+        group = optimizer.param_groups[0]
+        group["lr"], group["betas"] = lr, (self.settings.beta1, self.config.beta2)
+        optimizer.step()
+
+    def _average(self) -> None:
+        halflife = min(self.config.ema_halflife, self.n_images / 20 + 1e-9)
+        weight = 1 - 0.5 ** (self.config.batch_size / halflife)
+        with torch.no_grad():
+            self.g_ema.vector.lerp_(self.g.vector, weight)
+            for averaged, buffer in zip(self.g_ema.buffers, self.g.buffers, strict=True):
+                if buffer.is_floating_point():
+                    averaged.lerp_(buffer, weight)
+                else:
+                    averaged.copy_(buffer)
+
+    @staticmethod
+    def _measure(network: FlatModule, measured: bool) -> Callable[[], tuple[Tensor, ...]]:
+        """Return a function that measures the update since now: gradient, update and weight norms, scalars."""
+        if not measured:
+            return tuple
+        before = network.vector.detach().clone()
+        return lambda: (
+            network.gradient.norm(),
+            (network.vector.detach() - before).norm(),
+            before.norm(),
+        )
+
+    def _follow_update_ratios(self, g_norms: tuple[Tensor, ...], d_norms: tuple[Tensor, ...]) -> None:
+        """Learn what relative weight change a unit of learning rate makes, where the update ratios are in force."""
+        s = self.settings
+        for name, asked, norms, lr, updates in (
+            ("g", s.g_update_ratio, g_norms, self.learning_rates[0], 1),
+            ("d", s.d_update_ratio, d_norms, self.learning_rates[1], round(s.d_steps)),
+        ):
+            if asked > 0:
+                gain = float(norms[1] / norms[2]) / (lr * updates)
+                if math.isfinite(gain) and gain > 0:
+                    self.gains[name] *= (gain / self.gains[name]) ** 0.5
+
+    @torch.no_grad()
+    def sample(self, z: Tensor) -> Tensor:
+        """Map latents `(N, z_dim)` to samples of the averaged generator, `(N, *shape)`."""
+        samples: Tensor = self.g_ema.module(z.to(self.device))
+        return samples
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all weights of both networks are finite."""
+        return bool(torch.isfinite(self.g.vector.sum() + self.d.vector.sum()))
+
+    def state(self) -> State:
+        """Return a copy of all that training changes: tensors, and JSON-able values."""
+        tensors = {}
+        for name, network in (("g", self.g), ("d", self.d), ("g_ema", self.g_ema)):
+            tensors |= {f"{name}.{key}": value for key, value in network.state().items()}
+        for name, optimizer in (("g_optimizer", self.g_optimizer), ("d_optimizer", self.d_optimizer)):
+            (moments,) = optimizer.state.values()
+            tensors |= {f"{name}.{key}": value.clone() for key, value in moments.items()}
+        values = {
+            "n_images": self.n_images,
+            "gains": dict(self.gains),
+            "settings": asdict(self.settings),
+            "statistics": self.statistics.as_dict(),
+        }
+        return tensors, values
+
+    def load_state(self, state: State) -> None:
+        """Continue from a state made by `state`.
+
+        Raises:
+            ValueError: if the state belongs to another architecture.
+        """
+        tensors, values = state
+        for name, network in (("g", self.g), ("d", self.d), ("g_ema", self.g_ema)):
+            network.load_state({k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")})
+        for name, optimizer in (("g_optimizer", self.g_optimizer), ("d_optimizer", self.d_optimizer)):
+            (moments,) = optimizer.state.values()
+            for key, value in moments.items():
+                value.copy_(tensors[f"{name}.{key}"])
+        self.n_images = values["n_images"]
+        self.gains = dict(values["gains"])
+        self.settings = Settings(**values["settings"])
+        self.statistics = Statistics(**values["statistics"])

@@ -1,0 +1,126 @@
+"""What an agent sees: one table for the observation space, the vector and the documentation.
+
+Every row is scale-free, so that one policy serves all networks, data sets and losses, and squashed into [-1, 1].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan_gym.gan.statistics import Statistics
+from gan_gym.knobs import Knob
+
+
+@dataclass(frozen=True)
+class Signals:
+    """Everything an observation may be computed from. The ground-truth mode count is not here."""
+
+    statistics: Statistics
+    """Statistics of the last block of inner steps."""
+    previous: Statistics
+    """Statistics of the block before it."""
+    equilibrium: float
+    """The loss's `GANLoss.equilibrium`."""
+    similarity: Mapping[str, float]
+    """`fidelity`, `coverage`, `diversity`, `kernel` and `quality` now."""
+    similarity_before: Mapping[str, float]
+    """The same an env step earlier."""
+    progress_remaining: float
+    """Share of the budget that is left, 1 -> 0."""
+    n_steps: int
+    """Env steps taken; 0 right after a reset, where no statistics exist yet."""
+
+
+def squash(x: float, scale: float = 1.0) -> float:
+    """Map any real number into (-1, 1): tanh(x / scale)."""
+    return math.tanh(x / scale)
+
+
+def _decades(x: float, centre: float, width: float) -> float:
+    """Squash the logarithm of a positive number: 0 at 10^`centre`, about 0.76 `width` decades above."""
+    return squash(math.log10(max(x, 1e-12)) - centre, width)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One row of the observation."""
+
+    name: str
+    """Name of the row."""
+    meaning: str
+    """What it says, with its unit before squashing."""
+    compute: Callable[[Signals], float]
+    """The row's value in [-1, 1]."""
+    needs_block: bool = True
+    """Whether it is 0 before the first block of inner steps."""
+
+
+def _rows() -> tuple[Observation, ...]:
+    o = Observation
+    return (
+        o("g_loss", "G loss, units of D's equilibrium", lambda s: squash(s.statistics.g_loss / s.equilibrium, 2.0)),
+        o("d_loss", "D loss minus its equilibrium, units of it", lambda s: squash(s.statistics.d_loss / s.equilibrium - 1)),
+        o("g_loss_change", "change of the G loss, same units",
+          lambda s: squash((s.statistics.g_loss - s.previous.g_loss) / s.equilibrium)),
+        o("d_loss_change", "change of the D loss, same units",
+          lambda s: squash((s.statistics.d_loss - s.previous.d_loss) / s.equilibrium)),
+        o("g_loss_std", "std of the G loss within the block, same units",
+          lambda s: squash(s.statistics.g_loss_std / s.equilibrium)),
+        o("d_loss_std", "std of the D loss within the block, same units",
+          lambda s: squash(s.statistics.d_loss_std / s.equilibrium)),
+        o("score_real", "mean logit of real data", lambda s: squash(s.statistics.score_real, 3.0)),
+        o("score_fake", "mean logit of generated data", lambda s: squash(s.statistics.score_fake, 3.0)),
+        o("score_gap", "difference of the two in standard deviations", lambda s: squash(s.statistics.score_gap, 2.0)),
+        o("sign_real", "E sign D(real)", lambda s: s.statistics.sign_real),
+        o("sign_fake", "E sign D(fake)", lambda s: s.statistics.sign_fake),
+        o("g_grad_norm", "RMS gradient entry of G, decades around 1e-3", lambda s: _decades(s.statistics.g_grad_norm, -3, 2)),
+        o("d_grad_norm", "RMS gradient entry of D, decades around 1e-3", lambda s: _decades(s.statistics.d_grad_norm, -3, 2)),
+        o("g_step_ratio", "|dw|/|w| per step of G, decades around 1e-3", lambda s: _decades(s.statistics.g_step_ratio, -3, 1)),
+        o("d_step_ratio", "|dw|/|w| per step of D, decades around 1e-3", lambda s: _decades(s.statistics.d_step_ratio, -3, 1)),
+        o("g_straightness", "distance over path length of G's weights, -1 circles, 1 straight",
+          lambda s: 2 * min(s.statistics.g_straightness, 1.0) - 1),
+        o("d_straightness", "the same for D", lambda s: 2 * min(s.statistics.d_straightness, 1.0) - 1),
+        o("fidelity", "closeness of generated samples to real ones, 0 noise, 1 real, mapped to [-1, 1]",
+          lambda s: 2 * s.similarity["fidelity"] - 1, False),
+        o("coverage", "closeness of real samples to generated ones, same scale",
+          lambda s: 2 * s.similarity["coverage"] - 1, False),
+        o("diversity", "distance among generated samples over that among real ones, minus 1",
+          lambda s: min(s.similarity["diversity"] - 1, 1.0), False),
+        o("kernel", "unbiased kernel closeness of the two distributions, same scale as fidelity",
+          lambda s: 2 * s.similarity["kernel"] - 1, False),
+        o("fidelity_change", "change of fidelity over the env step, units of 0.1",
+          lambda s: squash(s.similarity["fidelity"] - s.similarity_before["fidelity"], 0.1)),
+        o("coverage_change", "change of coverage over the env step, units of 0.1",
+          lambda s: squash(s.similarity["coverage"] - s.similarity_before["coverage"], 0.1)),
+        o("quality_change", "change of quality over the env step, units of 0.1",
+          lambda s: squash(s.similarity["quality"] - s.similarity_before["quality"], 0.1)),
+        o("progress_remaining", "share of the budget left, mapped to [-1, 1]",
+          lambda s: 2 * s.progress_remaining - 1, False),
+    )  # fmt: skip
+
+
+OBSERVATIONS: tuple[Observation, ...] = _rows()
+"""The rows that every environment shares; one `position` and one `last_action` row a knob follow them."""
+
+
+def names(knobs: Sequence[Knob]) -> tuple[str, ...]:
+    """Return the names of all rows of an observation."""
+    return (
+        *(row.name for row in OBSERVATIONS),
+        *(f"{knob.name}_position" for knob in knobs),
+        *(f"{knob.name}_last_action" for knob in knobs),
+    )
+
+
+def observe(
+    signals: Signals, knobs: Sequence[Knob], values: Mapping[str, float], last_action: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return a fresh observation, `(len(OBSERVATIONS) + 2 k,)` float32 in [-1, 1]."""
+    rows = [0.0 if row.needs_block and signals.n_steps == 0 else row.compute(signals) for row in OBSERVATIONS]
+    positions = [knob.position(values[knob.name]) for knob in knobs]
+    return np.clip(np.array([*rows, *positions, *last_action], dtype=np.float32), -1.0, 1.0)

@@ -1,0 +1,112 @@
+"""From generated samples to a reward: the only door to the Siamese reward model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gan_gym.data.mixtures import MixtureSampler
+from gan_gym.data.patches import PatchSet
+from gan_gym.data.sampler import to_float
+from gan_gym.gan import Statistics
+from gan_gym.randomness import generator, stream_seed
+from snn.siamese import SiameseNet
+from snn.similarity import NOTHING, ReferenceStatistics, Similarity, as_row
+
+N_REFERENCES = 512
+"""Real samples that generated ones are compared with."""
+DIVERGENCE_PENALTY = 1.0
+"""Subtracted from the reward when a run diverges; the best possible return is below 1."""
+
+__all__ = ["NOTHING", "REWARDS", "Scorer", "Similarity", "as_row", "load_reward_model", "point_scorer", "siamese_scorer"]
+
+
+class Scorer:
+    """Scores generated samples against real ones, whose features are computed once.
+
+    Args:
+        features: maps `(N, *shape)` samples to `(N, D)` features.
+        reference: the real side.
+        device: where features are computed.
+    """
+
+    def __init__(
+        self, features: Callable[[Tensor], Tensor], reference: ReferenceStatistics, device: torch.device
+    ) -> None:
+        self._features, self._reference, self._device = features, reference.to(device), device
+
+    @torch.no_grad()
+    def score(self, samples: Tensor) -> Similarity:
+        """Return how similar generated `(N, *shape)` samples are to real ones; nothing where they are not finite."""
+        return self._reference.score(self._features(samples.to(self._device)))
+
+    @torch.no_grad()
+    def similarity(self, samples: Tensor) -> Tensor:
+        """Return the similarity of each sample to its nearest real one, `(N,)` in [0, 1]."""
+        return self._reference.closeness(self._features(samples.to(self._device)))
+
+
+def point_scorer(source: MixtureSampler, n_fakes: int, device: torch.device) -> Scorer:
+    """Compare points in the plane itself; noise is uniform over a square twice as wide as the data."""
+    real = source.batch(N_REFERENCES, generator(0, "references"))
+    held_out = source.batch(N_REFERENCES, generator(0, "held_out"))
+    reach = 2 * float(real.abs().max())
+    noise = (torch.rand(N_REFERENCES, 2, generator=generator(0, "noise")) * 2 - 1) * reach
+    reference = ReferenceStatistics(real, noise_features=noise, held_out_features=held_out, n_fakes=n_fakes)
+    return Scorer(lambda points: points, reference, device)
+
+
+@lru_cache(maxsize=4)
+def load_reward_model(folder: str | Path | None, device: torch.device) -> SiameseNet:
+    """Load a fitted MFT-SNN, or the one that ships where `folder` is None.
+
+    Raises:
+        ValueError: if the folder holds no intact model.
+    """
+    model = load_default() if folder is None else SiameseNet.load(folder)
+    return model.to(device).eval()
+
+
+def siamese_scorer(model: SiameseNet, patches: PatchSet, n_fakes: int, device: torch.device) -> Scorer:
+    """Compare patches in the embedding of a Siamese network; noise is uncorrelated pixels.
+
+    Half of the patches, at most `N_REFERENCES` drawn by a fixed seed, are the references; as many others calibrate
+    the scale.
+    """
+    order = torch.randperm(len(patches), generator=generator(0, "references"))
+    n = min(N_REFERENCES, len(patches) // 2)
+    noise = torch.rand(128, 3, *patches.image_size, generator=generator(0, "noise")) * 2 - 1
+
+    def embed(images: Tensor) -> Tensor:
+        with torch.no_grad():
+            return torch.cat([model(part.to(device)) for part in images.split(128)])
+
+    reference = ReferenceStatistics(
+        embed(to_float(patches.images[order[:n]])),
+        noise_features=embed(noise),
+        held_out_features=embed(to_float(patches.images[order[n : 2 * n]])),
+        n_fakes=n_fakes,
+        seed=stream_seed(0, "calibration"),
+    )
+    return Scorer(model, reference, device)
+
+
+def _improvement(before: Similarity, after: Similarity, statistics: Statistics) -> dict[str, float]:
+    """Return the improvement of quality (Ng et al. 1999: potential-based, so the return telescopes)."""
+    return {"quality": after.quality - before.quality}
+
+
+def _loss_gap(before: Similarity, after: Similarity, statistics: Statistics) -> dict[str, float]:
+    """Return -|G loss - D loss|, the reward of FSCO (arXiv 2504.15099)."""
+    return {"loss_gap": -abs(statistics.g_loss - statistics.d_loss)}
+
+
+REWARDS: dict[str, Callable[[Similarity, Similarity, Statistics], dict[str, float]]] = {
+    "quality": _improvement,
+    "loss_gap": _loss_gap,
+}
+"""Reward terms by name; `divergence` is added to each by the environment."""
