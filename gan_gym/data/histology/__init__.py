@@ -1,0 +1,1 @@
+"""Procedural histology: noise, stains, nuclei, and one painter a tissue."""
