@@ -78,7 +78,7 @@ def memorisation(
         for fakes, reals in resampled
     ]
     below_5, below_1, copies = (
-        _metric(_share(distance, limit), torch.tensor([shares[i] for shares in drawn]))
+        _metric(_share(distance, limit), torch.tensor([shares[i] for shares in drawn]), len(fake))
         for i, limit in enumerate(thresholds)
     )
     order = distance.argsort()[:n_pairs]
@@ -102,7 +102,7 @@ def _resample(values: Tensor, generator: torch.Generator) -> Tensor:
     return values[torch.randint(len(values), (len(values),), generator=generator)]
 
 
-def _metric(value: float, drawn: Tensor) -> Metric:
+def _metric(value: float, drawn: Tensor, n: int) -> Metric:
     """Return a share with the percentile interval of its resamples."""
     low, high = drawn.quantile(torch.tensor([0.025, 0.975])).tolist()
-    return Metric(value, min(low, value), max(high, value))
+    return Metric.share(value, low, high, n)

@@ -41,21 +41,38 @@ class Metric:
         return cls(None, reason=reason)
 
     @classmethod
-    def around(
-        cls, value: float, std: float, *, minimum: float = -math.inf, maximum: float = math.inf
-    ) -> Metric:
+    def around(cls, value: float, std: float, *, minimum: float = -math.inf) -> Metric:
         """Return `value` with the normal 95 % interval of a standard error, cut to the possible range.
 
         Args:
             value: the figure.
             std: its standard error, in the same unit.
             minimum: smallest possible value of the figure.
-            maximum: largest possible value of the figure.
         """
         if not (math.isfinite(value) and math.isfinite(std)):
             return cls.missing("the figure is not finite: check the images for constant or corrupt content")
         half = 1.96 * std
-        return cls(value, max(value - half, minimum), min(value + half, maximum))
+        return cls(value, max(value - half, minimum), value + half)
+
+    @classmethod
+    def share(cls, value: float, low: float, high: float, n: int) -> Metric:
+        """Return a fraction of `n` images with its interval, cut to 0..1 and never of zero width.
+
+        No resampling of images that all agree shows that the next one may not: at 0 and at 1 the interval
+        reaches as far as Wilson's, `z^2 / (n + z^2)`.
+
+        Args:
+            value: the fraction.
+            low: lower end of its interval by resampling.
+            high: upper end of its interval by resampling.
+            n: number of images counted.
+
+        Reference: Wilson 1927, "Probable inference", Journal of the American Statistical Association 22.
+        """
+        reach = 1.96**2 / (n + 1.96**2)
+        high = max(high, reach) if value == 0 else high
+        low = min(low, 1 - reach) if value == 1 else low
+        return cls(value, max(min(low, value), 0.0), min(max(high, value), 1.0))
 
     def to_json(self) -> dict[str, float | str | None]:
         """Return the form that `evaluation.json` holds."""

@@ -65,11 +65,14 @@ def _metrics(real: Tensor, fake: Tensor, names: tuple[Name, ...], k: int, seed: 
     errors = standard_errors(
         lambda r, f: _figures(real[r], fake[f], names, k), len(real), len(fake), seed=seed
     )
-    limits = {name: np.inf if name == "density" else 1.0 for name in names}
-    return {
-        name: Metric.around(float(value), float(error), minimum=0.0, maximum=limits[name])
-        for name, value, error in zip(names, values, errors, strict=True)
-    }
+    figures = {}
+    for name, value, error in zip(names, values.tolist(), errors.tolist(), strict=True):
+        if name == "density":
+            figures[str(name)] = Metric.around(value, error, minimum=0.0)
+        else:
+            counted = len(fake) if name == "precision" else len(real)
+            figures[str(name)] = Metric.share(value, value - 1.96 * error, value + 1.96 * error, counted)
+    return figures
 
 
 def _figures(real: Tensor, fake: Tensor, names: tuple[Name, ...], k: int) -> NDArray[np.float64]:

@@ -25,7 +25,14 @@ def test_half_filled_or_non_finite_figures_are_refused(fields: tuple[float | Non
 
 
 def test_intervals_stay_in_the_possible_range_and_nan_becomes_a_reason():
-    assert Metric.around(0.99, 0.1, minimum=0, maximum=1).high == 1
-    assert Metric.around(0.01, 0.1, minimum=0, maximum=1).low == 0
+    assert Metric.around(0.01, 0.1, minimum=0).low == 0
+    assert Metric.share(0.9, 0.7, 1.1, 100) == Metric(0.9, 0.7, 1.0)
     assert Metric.around(math.nan, 0.1).value is None
     assert Metric.around(0.5, math.nan).reason
+
+
+def test_a_share_of_none_or_all_keeps_an_interval_that_shrinks_with_the_images():
+    # Wilson's upper end for 0 of n is z^2 / (n + z^2); for 0 of 100 that is 0.037.
+    assert Metric.share(0.0, 0.0, 0.0, 100).high == pytest.approx(0.037, abs=5e-4)
+    assert Metric.share(1.0, 1.0, 1.0, 100).low == pytest.approx(0.963, abs=5e-4)
+    assert Metric.share(0.0, 0.0, 0.0, 1_000).high < 0.004
