@@ -1,0 +1,100 @@
+"""Random views of patches: what may change without an image becoming another one, and what may not."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+from torch.nn.functional import interpolate
+
+# Hematoxylin, eosin and residual in optical density: Ruifrok & Johnston 2001.
+_STAINS = torch.tensor([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
+
+
+def view(
+    x: Tensor, generator: Generator, *, shift: float = 0.5, flips: bool = True, stain_jitter: float = 0.05
+) -> Tensor:
+    """Return another view of each image of `x`, float `(N, 3, H, W)` in [-1, 1].
+
+    A random window, continued by reflection; a flip and a quarter turn; a slightly different stain. Nothing
+    is
+    interpolated: a view is as sharp as its image, so that blur stays visible to the embedding.
+
+    Args:
+        x: images.
+        generator: source of all randomness.
+        shift: the window's largest offset, as a fraction of the side.
+        flips: whether images may be mirrored and turned (tissue may, digits may not).
+        stain_jitter: standard deviation of the relative strength of each stain; 0 = off.
+    """
+    n, _, height, width = x.shape
+    rows = _reflected(height, n, shift, generator)
+    columns = _reflected(width, n, shift, generator)
+    if flips:
+        upside, mirrored = torch.rand(2, n, 1, generator=generator) < 0.5
+        rows = torch.where(upside, height - 1 - rows, rows)
+        columns = torch.where(mirrored, width - 1 - columns, columns)
+    batch = torch.arange(n)[:, None, None]
+    moved = x.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    if flips and height == width:
+        turned = torch.rand(n, 1, 1, 1, generator=generator) < 0.5
+        moved = torch.where(turned, moved.transpose(2, 3), moved)
+    return jitter_stain(moved, generator, stain_jitter) if stain_jitter > 0 else moved.contiguous()
+
+
+def jitter_stain(x: Tensor, generator: Generator, strength: float) -> Tensor:
+    """Scale each stain of each image by `1 + strength · N(0, 1)` in optical density (Tellez et al. 2018)."""
+    factors = 1 + strength * torch.randn(len(x), 1, 3, generator=generator)
+    mix = torch.linalg.inv(_STAINS) @ (factors.transpose(1, 2) * _STAINS)
+    density = -torch.log(((x + 1) / 2).clamp_min(1 / 255))
+    stained = torch.einsum("nchw,ncd->ndhw", density, mix)
+    return (2 * torch.exp(-stained) - 1).clamp(-1, 1)
+
+
+def degrade(x: Tensor, generator: Generator) -> Tensor:
+    """Damage each image of `x` in one of six ways, as failing generators do: these views are never similar.
+
+    Blur, pixel noise, shuffled blocks, mixing with another image, a foreign stain, lost contrast; strengths
+    are drawn from slight to severe.
+    """
+    n = len(x)
+    kinds = torch.arange(n) % 6
+    strength = torch.rand(n, 1, 1, 1, generator=generator)
+    damaged = x.clone()
+    damaged[kinds == 0] = torch.lerp(x, _blurred(x), 0.3 + 0.7 * strength)[kinds == 0]
+    noise = torch.randn(x.shape, generator=generator)
+    damaged[kinds == 1] = (x + (0.05 + 0.5 * strength) * noise)[kinds == 1]
+    damaged[kinds == 2] = _shuffled_blocks(x, generator)[kinds == 2]
+    damaged[kinds == 3] = torch.lerp(x, x.roll(1, dims=0).flip(3), 0.25 + 0.25 * strength)[kinds == 3]
+    damaged[kinds == 4] = jitter_stain(x, generator, 0.5)[kinds == 4]
+    mean = x.mean(dim=(2, 3), keepdim=True)
+    damaged[kinds == 5] = torch.lerp(x, mean, 0.3 + 0.7 * strength)[kinds == 5]
+    return damaged.clamp(-1, 1)
+
+
+def _reflected(size: int, n: int, shift: float, generator: Generator) -> Tensor:
+    """Return indices `(n, size)` of a window moved by a random offset, reflected at the borders."""
+    reach = min(int(shift * size), size - 1)
+    offset = torch.randint(-reach, reach + 1, (n, 1), generator=generator)
+    index = (torch.arange(size) + offset).abs()
+    return torch.minimum(index, 2 * (size - 1) - index)
+
+
+def _blurred(x: Tensor) -> Tensor:
+    height, width = x.shape[2:]
+    small = interpolate(x, (max(height // 4, 2), max(width // 4, 2)), mode="area")
+    return interpolate(small, (height, width), mode="bilinear", align_corners=False)
+
+
+def _shuffled_blocks(x: Tensor, generator: Generator) -> Tensor:
+    """Permute the blocks of a 4 × 4 division; sides that 4 does not divide keep a rim."""
+    n, channels, height, width = x.shape
+    high, wide = height // 4, width // 4
+    inner = x[:, :, : 4 * high, : 4 * wide].reshape(n, channels, 4, high, 4, wide)
+    blocks = inner.permute(0, 2, 4, 1, 3, 5).reshape(n, 16, channels, high, wide)
+    order = torch.rand(n, 16, generator=generator).argsort(dim=1)
+    blocks = blocks[torch.arange(n)[:, None], order].reshape(n, 4, 4, channels, high, wide)
+    shuffled = x.clone()
+    shuffled[:, :, : 4 * high, : 4 * wide] = blocks.permute(0, 3, 1, 4, 2, 5).reshape(
+        n, channels, 4 * high, 4 * wide
+    )
+    return shuffled

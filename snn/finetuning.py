@@ -1,0 +1,191 @@
+"""Multistage progressive fine-tuning of the Siamese network (MFT-SNN)."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+from tqdm.auto import tqdm
+
+from snn.evaluation import evaluate
+from snn.losses import make_loss
+from snn.pairs import PairBatch, PairSampler
+from snn.siamese import SiameseNet
+from snn.stages import DEFAULT_STAGES, Stage
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class HistoryRow:
+    """One optimizer step."""
+
+    stage: str
+    """Name of the stage."""
+    step: int
+    """Steps since the beginning of the first stage."""
+    loss: float
+    """The stage's loss, before the step."""
+    auc: float | None
+    """Verification AUC on the validation images, before the step; `None` where it was not measured."""
+    n_trainable: int
+    """How many parameters this step trains."""
+
+
+@dataclass
+class History:
+    """All steps of a fine-tuning, in order."""
+
+    rows: list[HistoryRow] = field(default_factory=list)
+    """One row a step."""
+    final_auc: float | None = None
+    """Verification AUC after the last step; `None` without validation images."""
+
+    def as_dicts(self) -> list[dict[str, str | int | float | None]]:
+        """Return the rows as JSON-able dictionaries."""
+        return [asdict(row) for row in self.rows]
+
+
+def finetune(
+    model: SiameseNet,
+    images: Tensor,
+    *,
+    labels: Tensor | None = None,
+    regions: Tensor | None = None,
+    region_labels: Tensor | None = None,
+    stages: Sequence[Stage] = DEFAULT_STAGES,
+    validation: tuple[Tensor, Tensor | None] | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: bool = True,
+    on_step: Callable[[HistoryRow], None] | None = None,
+) -> History:
+    """Fit `model` in place, stage by stage, unfreezing the backbone from its head downwards within each.
+
+    Normalisation layers keep their running statistics throughout. Equal seeds give equal weights on the CPU.
+
+    Args:
+        model: is moved to `device`.
+        images: patches, uint8 `(N, 3, H, W)`.
+        labels: `(N,)` int64 classes of the patches, which only refine the embedding.
+        regions: slides or regions resized, uint8 `(M, 3, H, W)`; without them their stages are left out.
+        region_labels: `(M,)` int64.
+        stages: in order.
+        validation: held-out images and their labels (or `None`): measured before each unfreezing and at the
+            end.
+        seed: of everything random here.
+        device: where the network is trained.
+        progress: whether a progress bar is shown.
+        on_step: called with each row of the history as it is made.
+
+    Raises:
+        ValueError: if there are fewer than two images or shapes disagree.
+        FloatingPointError: if the loss is not finite.
+    """
+    _check(images, labels, "images")
+    if regions is not None:
+        _check(regions, region_labels, "regions")
+    plan = [stage for stage in stages if stage.source == "patches" or regions is not None]
+    for stage in stages:
+        if stage not in plan:
+            logger.info("stage %r is left out: there are no slides or regions to fit it on", stage.name)
+    model.to(device).eval()  # eval: frozen running statistics, no dropout; gradients still flow
+    history = History()
+    bar = tqdm(
+        total=sum(stage.n_steps for stage in plan), desc="fit MFT-SNN", unit="step", disable=not progress
+    )
+    with bar:
+        for number, stage in enumerate(plan):
+            source = (images, labels) if stage.source == "patches" else (regions, region_labels)
+            assert source[0] is not None
+            sampler = PairSampler(source[0], source[1], stage, (seed, number))
+            for row in _run(model, sampler, len(history.rows), validation, seed, device):
+                history.rows.append(row)
+                bar.update()
+                bar.set_postfix_str(f"{stage.name}, loss {row.loss:.3f}", refresh=False)
+                if on_step is not None:
+                    on_step(row)
+    model.requires_grad_(True)
+    if validation is not None:
+        history.final_auc = evaluate(model, *validation, seed=seed, device=device).auc
+    return history
+
+
+def trainable_units(model: SiameseNet, share: float) -> list[list[torch.nn.Parameter]]:
+    """Return the parameters of the head and of the first `share` of the backbone's units, from the top."""
+    units = model.backbone.units()
+    return [list(model.head.parameters()), *units[: math.ceil(share * len(units) - 1e-9)]]
+
+
+def pair_loss(
+    loss: Callable[[Tensor, Tensor], Tensor], embeddings: Tensor, batch: PairBatch, label_weight: float
+) -> Tensor:
+    """Return the loss on instances plus, where labels are known, `label_weight` times the loss on classes."""
+    total = loss(embeddings, batch.instance.to(embeddings.device))
+    if batch.labels is not None and label_weight > 0:
+        labels = batch.labels.to(embeddings.device)
+        total = total + label_weight * loss(embeddings[: len(labels)], labels)
+    return total
+
+
+def _run(
+    model: SiameseNet,
+    sampler: PairSampler,
+    first_step: int,
+    validation: tuple[Tensor, Tensor | None] | None,
+    seed: int,
+    device: str,
+) -> Iterator[HistoryRow]:
+    """Train one stage, yielding a row a step."""
+    stage = sampler.stage
+    loss_of = make_loss(stage.loss, margin=stage.margin, temperature=stage.temperature)
+    every = trainable_units(model, 1.0)
+    rates = [stage.lr * stage.layer_decay**depth for depth in range(len(every))]
+    optimizer = torch.optim.AdamW(
+        [{"params": unit, "lr": rate} for unit, rate in zip(every, rates, strict=True)], weight_decay=1e-4
+    )
+    trained: list[torch.nn.Parameter] = []
+    share = -1.0
+    for step in range(stage.n_steps):
+        auc = None
+        if stage.unfrozen_share(step) != share:
+            share = stage.unfrozen_share(step)
+            model.requires_grad_(False)
+            trained = [parameter for unit in trainable_units(model, share) for parameter in unit]
+            for parameter in trained:
+                parameter.requires_grad_(True)
+            if validation is not None:
+                auc = evaluate(model, *validation, seed=seed, device=device).auc
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * _schedule((step + 1) / stage.n_steps)
+        batch = sampler.batch(step)
+        loss = pair_loss(loss_of, model(batch.views.to(device)), batch, stage.label_weight)
+        if not math.isfinite(value := loss.item()):
+            raise FloatingPointError(
+                f"the loss of stage {stage.name!r} is {value} at step {step}; lower its lr={stage.lr} or "
+                "begin from other weights"
+            )
+        optimizer.zero_grad(set_to_none=True)  # frozen parameters have no gradient and are skipped
+        torch.autograd.backward(loss)
+        clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        yield HistoryRow(stage.name, first_step + step, value, auc, sum(p.numel() for p in trained))
+
+
+def _schedule(done: float) -> float:
+    """Return the share of the peak learning rate: a linear rise over a tenth, then a cosine to zero."""
+    return min(done / 0.1, 0.5 * (1 + math.cos(math.pi * max(done - 0.1, 0) / 0.9)))
+
+
+def _check(images: Tensor, labels: Tensor | None, name: str) -> None:
+    if images.ndim != 4 or images.shape[1] != 3 or images.dtype != torch.uint8:
+        raise ValueError(f"{name} must be uint8 (N, 3, H, W); got {images.dtype} {tuple(images.shape)}")
+    if len(images) < 2:
+        raise ValueError(f"{len(images)} {name} make no dissimilar pair; give at least 2")
+    if labels is not None and labels.shape != (len(images),):
+        raise ValueError(f"labels of shape {tuple(labels.shape)} do not fit {len(images)} {name}")

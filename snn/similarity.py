@@ -1,0 +1,231 @@
+"""How much a set of fake feature vectors is like a set of real ones: graded, calibrated statistics.
+
+All of them are functions of two distance matrices (fake–real, fake–fake) and work on embeddings and on plain
+2-D points alike. Everything that depends on the real side alone is computed once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+
+import torch
+from torch import Tensor
+
+_TOE = 0.05
+"""What unrelated noise scores exactly, so that a generator worse than noise still has room to improve."""
+_N_KERNELS = 3
+_N_DRAWS = 8
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """Scores of one set of fakes; about 0 = unrelated noise, 1 = held-out real data."""
+
+    fidelity: float
+    """Fake → real: how close each fake lies to its nearest real neighbour, in [0, 1]."""
+    coverage: float
+    """Real → fake: how much of the real data has a fake nearby, in [0, 1]."""
+    diversity: float
+    """Mean distance among fakes over mean distance among real data, in [0, 2]; 0 = all fakes equal."""
+    kernel: float
+    """Closeness of the distributions by an unbiased kernel distance, so how mass is spread counts; [0, 1]."""
+    quality: float
+    """The one number: (F1 of fidelity and coverage + kernel) / 2, in [0, 1]."""
+
+
+NOTHING = Similarity(0.0, 0.0, 0.0, 0.0, 0.0)
+"""The score of fakes that are not finite."""
+
+
+class ReferenceStatistics:
+    """The real side of the comparison, embedded and measured once.
+
+    With `d_ij` the distance of fake i to reference j, `s` the median distance of a held-out real point to its
+    nearest reference, and `c` the median distance of a reference to the nearest of `n_fakes` held-out real
+    points:
+
+    - fidelity: minus the mean over i of `log(1 + (min_j d_ij / s)²)`, which is graded from far away to very
+      near;
+    - coverage: the mean over j of `1 / (1 + (min_i d_ij / c)²)`, a soft form of the share of reals with a
+      fake nearby (Naeem et al. 2020, https://arxiv.org/abs/2002.09797), so that each mode counts by its
+      share;
+    - kernel: the mean over Gaussian kernels k, from neighbour distance to the median distance, of
+      `1 - MMD²_u / (E k(x, x') + E k(y, y')) = 2 E k(x, y) / (E k(x, x') + E k(y, y'))`, with unbiased
+      estimates (Gretton et al. 2012, https://jmlr.org/papers/v13/gretton12a.html); the denominator is MMD²
+      without any overlap.
+
+    Fidelity and kernel are then mapped by a line that takes unrelated noise to 0.05 and held-out real data to
+    1, cut above; what is worse than noise falls slowly from 0.05 towards 0, so that progress is seen from
+    anywhere. Coverage is mapped by a line from 0 (noise or one real point repeated, whichever is worse) to 1.
+    The map is fixed here, from draws of `n_fakes` points.
+
+    Args:
+        real_features: `(R, D)` float, the references.
+        noise_features: `(M, D)`, features of unrelated noise, the zero of the scale.
+        held_out_features: `(H, D)`, real data that are not among the references, the one of the scale; `None`
+            sets every third reference aside for it.
+        n_fakes: how many fakes are scored at a time; sets of this size calibrate the scale.
+        seed: seed of the draws of the calibration.
+
+    Example:
+        >>> x = torch.randn(600, 2, generator=torch.Generator().manual_seed(0))
+        >>> reference = ReferenceStatistics(x[:400], noise_features=x + 9, held_out_features=x[400:])
+        >>> reference.score(x[400:528]).quality > 0.9
+        True
+    """
+
+    def __init__(
+        self,
+        real_features: Tensor,
+        *,
+        noise_features: Tensor,
+        held_out_features: Tensor | None = None,
+        n_fakes: int = 128,
+        seed: int = 0,
+    ) -> None:
+        real = _checked("real_features", real_features, 4)
+        noise = _checked("noise_features", noise_features, 2, real)
+        if held_out_features is None:
+            aside = torch.arange(len(real), device=real.device) % 3 == 2
+            held_out, real = real[aside], real[~aside]
+        else:
+            held_out = _checked("held_out_features", held_out_features, 2, real)
+        if n_fakes < 2:
+            raise ValueError(
+                f"n_fakes={n_fakes}: at least 2 fakes are needed, to compare fakes with each other"
+            )
+        self.real = real.contiguous()
+        generator = torch.Generator().manual_seed(seed)
+        held_draws = [_draw(held_out, n_fakes, generator) for _ in range(_N_DRAWS)]
+        noise_draws = [_draw(noise, n_fakes, generator) for _ in range(_N_DRAWS)]
+        points = _draw(held_out, _N_DRAWS, generator)
+
+        nearest_real = torch.cdist(held_out, real).amin(dim=1)
+        nearest_held = torch.cat([torch.cdist(draw, real).amin(dim=0) for draw in held_draws])
+        among_real = torch.cdist(real, real)
+        self._mean_real = float(_off_diagonal_mean(among_real))
+        tiny = 1e-6 * max(self._mean_real, 1e-6)
+        self._fidelity_scale = max(float(nearest_real.median()), tiny)
+        self._coverage_scale = max(float(nearest_held.median()), tiny)
+        wide = max(float(among_real.median()), tiny)
+        narrow = min(2 * self._coverage_scale, wide)
+        self._gammas = [
+            0.5 / (narrow * (wide / narrow) ** (k / (_N_KERNELS - 1))) ** 2 for k in range(_N_KERNELS)
+        ]
+        self._kernel_real = [float(value) for value in self._kernel_means(among_real, off_diagonal=True)]
+
+        ones = torch.stack([self._raw(draw) for draw in held_draws]).mean(dim=0)
+        zeros = torch.stack([self._raw(draw) for draw in noise_draws]).mean(dim=0)
+        repeated = torch.stack([self._raw(point.expand(2, -1)) for point in points]).mean(dim=0)
+        zeros[2] = torch.minimum(zeros[2], repeated[2])
+        self._zero = zeros[:3]
+        self._span = (ones[:3] - zeros[:3]).clamp_min(1e-6)
+
+    @torch.no_grad()
+    def score(self, fake_features: Tensor) -> Similarity:
+        """Score fakes `(N, D)`; fakes that are not finite score nothing.
+
+        Raises:
+            ValueError: if there are fewer than 2 fakes or their dimensions differ from the references'.
+        """
+        fake = _shaped("fake_features", fake_features, 2, self.real)
+        raw = self._raw(fake)
+        if not bool(torch.isfinite(raw).all()):
+            return NOTHING
+        linear = (raw[:3] - self._zero) / self._span
+        fidelity, kernel, coverage, diversity = [
+            *_calibrate(linear[:2]).tolist(),
+            *torch.stack([linear[2].clamp(0, 1), raw[3].clamp_max(2)]).tolist(),
+        ]
+        f1 = 2 * fidelity * coverage / max(fidelity + coverage, 1e-12)
+        return Similarity(fidelity, coverage, diversity, kernel, (f1 + kernel) / 2)
+
+    @torch.no_grad()
+    def closeness(self, fake_features: Tensor) -> Tensor:
+        """Return the calibrated fidelity `(N,)` in [0, 1] of each fake alone; 0 where it is not finite."""
+        fake = _shaped("fake_features", fake_features, 1, self.real)
+        raw = self._fidelity(torch.cdist(fake, self.real).amin(dim=1))
+        return torch.nan_to_num(_calibrate((raw - self._zero[0]) / self._span[0]), nan=0.0)
+
+    def to(self, device: torch.device | str) -> ReferenceStatistics:
+        """Move the references to `device`; returns itself."""
+        self.real, self._zero, self._span = (t.to(device) for t in (self.real, self._zero, self._span))
+        return self
+
+    def _raw(self, fake: Tensor) -> Tensor:
+        """Return fidelity, kernel, coverage, diversity before calibration."""
+        across = torch.cdist(fake, self.real)
+        among = torch.cdist(fake, fake)
+        fidelity = self._fidelity(across.amin(dim=1)).mean()
+        coverage = (1 / (1 + (across.amin(dim=0) / self._coverage_scale).square())).mean()
+        diversity = _off_diagonal_mean(among) / max(self._mean_real, 1e-12)
+        overlaps = [
+            2 * k_fr / (k_ff + k_rr).clamp_min(1e-12)
+            for k_fr, k_ff, k_rr in zip(
+                self._kernel_means(across),
+                self._kernel_means(among, off_diagonal=True),
+                across.new_tensor(self._kernel_real),
+                strict=True,
+            )
+        ]
+        kernel = torch.stack(overlaps).mean()
+        return torch.stack([fidelity, kernel, coverage, diversity])
+
+    def _fidelity(self, nearest: Tensor) -> Tensor:
+        return -torch.log1p((nearest / self._fidelity_scale).square())
+
+    def _kernel_means(self, distances: Tensor, *, off_diagonal: bool = False) -> list[Tensor]:
+        """Return the mean of each Gaussian kernel over a matrix of distances (without the diagonal)."""
+        squared = distances.square()
+        means = []
+        for gamma in self._gammas:
+            kernel = (squared * -gamma).clamp_(min=-80).exp_()  # denormal results would be 30 times slower
+            means.append(_off_diagonal_mean(kernel, diagonal=1.0) if off_diagonal else kernel.mean())
+        return means
+
+
+def statistic_names() -> tuple[str, ...]:
+    """Return the names of the scores, in the order of `Similarity`."""
+    return tuple(Similarity.__dataclass_fields__)
+
+
+def as_row(similarity: Similarity) -> dict[str, float]:
+    """Return the scores by name."""
+    return dict(zip(statistic_names(), astuple(similarity), strict=True))
+
+
+def _calibrate(linear: Tensor) -> Tensor:
+    """Map 0 (noise) to the toe and 1 (held-out) to 1 by a line, cut above; fall slowly below."""
+    above = _TOE + (1 - _TOE) * linear
+    below = _TOE / (1 - linear.clamp_max(0) * (1 - _TOE) / _TOE)
+    return torch.where(linear > 0, above, below).clamp_max(1)
+
+
+def _off_diagonal_mean(square: Tensor, diagonal: float = 0.0) -> Tensor:
+    n = len(square)
+    return (square.sum() - n * diagonal) / (n * (n - 1))
+
+
+def _draw(features: Tensor, n: int, generator: torch.Generator) -> Tensor:
+    """Draw `n` different rows, or all of them if there are fewer."""
+    return features[torch.randperm(len(features), generator=generator)[:n].to(features.device)]
+
+
+def _shaped(name: str, features: Tensor, least: int, like: Tensor | None = None) -> Tensor:
+    if (
+        features.ndim != 2
+        or len(features) < least
+        or (like is not None and features.shape[1] != like.shape[1])
+    ):
+        wanted = f"(N, {like.shape[1]})" if like is not None else "(N, D)"
+        raise ValueError(f"{name} has shape {tuple(features.shape)}; {wanted} with N >= {least} is needed")
+    return features.detach().float()
+
+
+def _checked(name: str, features: Tensor, least: int, like: Tensor | None = None) -> Tensor:
+    features = _shaped(name, features, least, like)
+    if not bool(torch.isfinite(features).all()):
+        raise ValueError(
+            f"{name} holds values that are not finite; check the images and the network they come from"
+        )
+    return features

@@ -1,0 +1,96 @@
+"""Stages of the multistage progressive fine-tuning, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from snn.losses import check_loss
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: which images, how long, and when which part of the backbone is unfrozen."""
+
+    name: str
+    """Shown in the history and the progress bar."""
+    source: Literal["regions", "patches"] = "patches"
+    """Whole slides or regions resized (stage 1 of the paper), or patches (stage 2)."""
+    n_steps: int = 200
+    """Optimizer steps."""
+    batch_size: int = 64
+    """Images a step; each is seen in two views."""
+    lr: float = 2e-3
+    """Peak learning rate of the head (AdamW); it rises over the first tenth and falls to zero by a cosine."""
+    layer_decay: float = 0.7
+    """Each unit of the backbone learns by this factor slower than the one above it."""
+    unfreeze: tuple[tuple[float, float], ...] = ((0.0, 0.0), (0.25, 0.35), (0.5, 0.7), (0.75, 1.0))
+    """(fraction of the steps, fraction of the backbone's units, from the head downwards) pairs: from that
+    moment on that part is trained. The head always is. `((0.0, 1.0),)` trains everything from the start."""
+    loss: str = "contrastive"
+    """A name in `LOSSES`."""
+    margin: float = 1.0
+    """Margin of the contrastive loss, a distance on the unit sphere."""
+    temperature: float = 0.2
+    """Temperature of NT-Xent."""
+    label_weight: float = 0.1
+    """Weight of the second term, the same loss on class labels where there are labels; 0 = instances only."""
+    degraded: float = 0.5
+    """Damaged views a batch, as a fraction of `batch_size`; they are dissimilar to everything."""
+    shift: float = 0.5
+    """Largest offset between windows of one image, as a fraction of its side."""
+    flips: bool = True
+    """Whether an image may be mirrored and turned."""
+    stain_jitter: float = 0.05
+    """Standard deviation of the relative strength of each stain."""
+
+    def __post_init__(self) -> None:
+        """Check every field.
+
+        Raises:
+            ValueError: naming the field, its value and what is allowed.
+        """
+        check_loss(self.loss)
+        if self.source not in ("regions", "patches"):
+            raise ValueError(
+                f"stage {self.name!r}: source={self.source!r}; allowed are 'regions' and 'patches'"
+            )
+        least = {"n_steps": 1, "batch_size": 2, "lr": 0, "label_weight": 0, "degraded": 0, "stain_jitter": 0}
+        for field, bound in least.items():
+            if getattr(self, field) < bound:
+                raise ValueError(
+                    f"stage {self.name!r}: {field}={getattr(self, field)}; it must be at least {bound}"
+                )
+        for field, most in {"layer_decay": 1, "margin": 2, "temperature": 10}.items():
+            if not 0 < getattr(self, field) <= most:
+                raise ValueError(
+                    f"stage {self.name!r}: {field}={getattr(self, field)}; it must be in (0, {most}]"
+                )
+        if not 0 <= self.shift < 1 or self.degraded > 1:
+            raise ValueError(
+                f"stage {self.name!r}: shift={self.shift} must be in [0, 1), degraded={self.degraded} <= 1"
+            )
+        moments = [moment for moment, _ in self.unfreeze]
+        inside = all(0 <= value <= 1 for pair in self.unfreeze for value in pair)
+        if not moments or moments[0] != 0 or moments != sorted(moments) or not inside:
+            raise ValueError(
+                f"stage {self.name!r}: unfreeze={self.unfreeze}; give (moment, share) pairs in [0, 1] in "
+                "rising order, the first at moment 0"
+            )
+
+    def unfrozen_share(self, step: int) -> float:
+        """Return the share of the backbone's units that is trained at `step`."""
+        return [share for moment, share in self.unfreeze if step >= moment * self.n_steps][-1]
+
+
+DEFAULT_STAGES = (
+    Stage("regions", source="regions", n_steps=100, batch_size=32),
+    Stage("patches", source="patches", n_steps=300),
+)
+"""Stage 1 on resized slides or regions, stage 2 on patches, gradual unfreezing within each."""
+
+QUICK_STAGES = (
+    Stage("regions", source="regions", n_steps=20, batch_size=16, lr=5e-4, unfreeze=((0.0, 0.0), (0.5, 0.5))),
+    Stage("patches", source="patches", n_steps=80, batch_size=48, lr=5e-4),
+)
+"""A brief refinement of a fitted network on a user's own images, some 20 seconds at 32 px."""
