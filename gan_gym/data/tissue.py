@@ -1,7 +1,8 @@
 """The embedded data set: procedural H&E tissue, labelled, deterministic by seed, nothing to download.
 
 Regions are drawn as a histologist would describe them (compartments, their cells, their nuclei) in
-concentrations of hematoxylin and eosin, and coloured by the Beer-Lambert law with a stain that differs from slide to slide.
+concentrations of hematoxylin and eosin, and coloured by the Beer-Lambert law with a stain that differs from
+slide to slide.
 """
 
 from __future__ import annotations
@@ -85,8 +86,8 @@ def tissue_patches(
     """Draw regions and cut labelled patches from them, about as many of each class.
 
     A patch is a field of `image_size` pixels at the regions' own magnification, so that a nucleus is 5 to 8
-    pixels across whatever the size. It carries the class that fills at least 60 % of it; its group is the index
-    of its region. Patches may overlap, and no two are the same.
+    pixels across whatever the size. It carries the class that fills at least 60 % of it; its group is the
+    index of its region. Patches may overlap, and no two are the same.
 
     Args:
         n_patches: number of patches.

@@ -46,7 +46,7 @@ def paint_fat(canvas: Canvas, label: int, mask: NDArray[np.bool_], weight: Array
     wobble = 1.6 * canvas.mottle[mask]
     first, second = cell_distances(canvas.rng, y + wobble, x - wobble, 23.0, 0.33)
     membrane = ramp(second - first, 2.6, 0.7)
-    canvas.add(mask, weight, 0.05 * membrane, 0.012 + membrane * (0.40 + 0.06 * canvas.grain[mask]))
+    canvas.add(mask, weight, 0.05 * membrane, 0.012 + 0.40 * membrane + 0.06 * membrane * canvas.grain[mask])
     on_it = np.flatnonzero(second - first < 0.8)
     chosen = on_it[canvas.rng.uniform(0, 1, len(on_it)) < 0.02]
     canvas.stamp(ADIPOCYTE, y[chosen], x[chosen])

@@ -72,8 +72,8 @@ def cell_distances(
 ) -> tuple[Array, Array]:
     """Return the distances in pixels from the points `(y, x)`, each `(N,)`, to the nearest two cell centres.
 
-    The centres are a square grid moved by at most `jitter` <= 0.5 spacings, so that the 3 x 3 grid cells around
-    a point hold its nearest ones (Worley, "A cellular texture basis function", SIGGRAPH 1996).
+    The centres are a square grid moved by at most `jitter` <= 0.5 spacings, so that the 3 x 3 grid cells
+    around a point hold its nearest (Worley, "A cellular texture basis function", SIGGRAPH 1996).
     """
     v, u = y / np.float32(spacing) + 1, x / np.float32(spacing) + 1
     row, col = v.astype(np.int32), u.astype(np.int32)

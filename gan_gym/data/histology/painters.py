@@ -14,8 +14,8 @@ from gan_gym.data.histology.glands import paint_gland
 from gan_gym.data.histology.noise import Array
 
 Painter = Callable[[Canvas, int, NDArray[np.bool_], Array], None]
-"""Draws one tissue: takes the canvas, the tissue's index in the class map, the mask `(H, H)` of the pixels where
-it shows, and its share at each of these, in (0, 1], below 1 only where two tissues meet."""
+"""Draws one tissue: takes the canvas, the tissue's index in the class map, the mask `(H, H)` of the pixels
+where it shows, and its share at each of these, in (0, 1], below 1 only where two tissues meet."""
 
 PAINTERS: dict[str, Painter] = {
     "stroma": paint_stroma,
