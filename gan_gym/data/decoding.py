@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -56,7 +59,7 @@ def read_header(path: Path, convert: bool) -> Header:
         with path.open("rb") as file:
             if os.fstat(file.fileno()).st_size == 0:
                 raise BadImage("empty file")
-            with Image.open(file, formats=FORMATS) as image:
+            with _opened(file) as image:
                 size = image.height, image.width
                 if size[0] * size[1] > PIXEL_LIMIT:
                     raise BadImage(
@@ -80,7 +83,7 @@ def decode(path: Path, convert: bool) -> Image.Image:
         BadImage: if the pixels cannot be decoded.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with path.open("rb") as file, _opened(file) as image:
             image.load()
             return to_rgb(image) if convert else image.copy()
     except Exception as error:
@@ -136,6 +139,32 @@ def colour_problem(image: Image.Image) -> str | None:
     if image.mode == "CMYK":
         return "CMYK"
     return None if image.mode == "RGB" else f"other colours: {image.mode}"
+
+
+@contextmanager
+def _opened(file: IO[bytes]) -> Iterator[Image.Image]:
+    quiet = _quiet_stderr() if file.read(2) in (b"II", b"MM") else nullcontext()
+    file.seek(0)
+    with quiet, Image.open(file, formats=FORMATS) as image:
+        yield image
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Send the process's stderr nowhere: of a damaged TIFF, libtiff writes there what Pillow raises."""
+    try:
+        saved = os.dup(2)
+    except OSError:  # there is no stderr
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
 
 
 def _check_colours(image: Image.Image, convert: bool) -> None:

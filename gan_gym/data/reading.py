@@ -67,7 +67,7 @@ class Reading:
             sizes[name] = header.size
         if copies:
             self.warnings.append(
-                f"{len(copies)} images are exact copies of others and left out, such as {one_line(copies[0])}"
+                f"exact copies of other images are left out: {len(copies)}, such as {one_line(copies[0])}"
             )
         return sizes
 

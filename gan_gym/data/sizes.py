@@ -65,7 +65,9 @@ def _sides(value: object) -> list[int] | None:
         match = re.fullmatch(r"\s*([0-9]{1,9})(?:\s*[xX×]\s*([0-9]{1,9}))?\s*", value)
         return [int(side) for side in match.groups() if side] if match else None
     items: Sequence[object] = value if isinstance(value, Sequence) else [value]
+    if any(isinstance(item, bool) for item in items):
+        return None
     try:
-        return [operator.index(item) for item in items if not isinstance(item, bool)]  # type: ignore[arg-type]
+        return [operator.index(item) for item in items]  # type: ignore[arg-type]
     except TypeError:
         return None
