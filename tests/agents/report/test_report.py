@@ -1,0 +1,143 @@
+"""The report is whole, self-contained and escaped, and names what a run lacks."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import shutil
+import warnings
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from agents.report import write_report
+from agents.summary import write_summary
+
+WriteRun = Callable[..., Path]
+
+
+class Page(HTMLParser):
+    """Checks that elements nest, and collects tags, pictures and text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.pictures: list[dict[str, str | None]] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag == "img":
+            self.pictures.append(dict(attrs))
+        elif tag not in ("meta", "link"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_report_holds_everything_in_one_file_without_network_or_scripts(tmp_path: Path, write_run: WriteRun):
+    path = write_report(write_run(tmp_path / "run"))
+    assert path == tmp_path / "run" / "report.html"
+    text = path.read_text("utf-8")
+    page = Page(text)
+    assert "script" not in page.tags
+    assert not re.search(r"(https?:)?//", re.sub(r"base64,[^\"]+", "", text))
+    assert len(page.pictures) == 2 + 3 + 2
+    for picture in page.pictures:
+        assert picture["alt"]
+        with Image.open(io.BytesIO(base64.b64decode(picture["src"].partition("base64,")[2]))) as image:
+            image.load()
+    assert "Verdict: healthy" in page.text
+    assert "gan-gym train --data patches --out run & <b>" in page.text
+    assert "<script>alert(1)</script>" in page.text
+    assert "0.0123" in page.text
+    assert "0.01 to 0.015" in page.text
+    assert "got <500>" in page.text
+    assert "tf_efficientnet_lite2" in page.text
+    assert "Not in this run" not in page.text
+
+
+def test_report_and_summary_are_functions_of_the_folder(tmp_path: Path, write_run: WriteRun):
+    run = write_run(tmp_path / "run")
+    first = write_report(run).read_bytes(), write_summary(run).read_bytes()
+    assert first == (write_report(run).read_bytes(), write_summary(run).read_bytes())
+    assert sorted(p.name for p in run.iterdir() if p.name.startswith(".")) == []
+
+
+@pytest.mark.parametrize("kind", ["collapsing", "diverged"])
+def test_a_reader_can_tell_a_bad_run(tmp_path: Path, write_run: WriteRun, kind: str):
+    run = write_run(tmp_path / "run", kind)
+    assert f"Verdict: {kind}" in Page(write_report(run).read_text("utf-8")).text
+    assert f"**{kind.capitalize()}: " in write_summary(run).read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("lost", "words"),
+    [
+        ("metrics.jsonl", "No env step was finished"),
+        ("samples", "No sample grids"),
+        ("samples/real.png", "No picture of real patches"),
+        ("evaluation.json", "Not evaluated yet"),
+        ("command.txt", "The command was not recorded"),
+    ],
+)
+def test_missing_pieces_are_named(tmp_path: Path, write_run: WriteRun, lost: str, words: str):
+    run = write_run(tmp_path / "run")
+    target = run / lost
+    shutil.rmtree(target) if target.is_dir() else target.unlink()
+    assert words in Page(write_report(run).read_text("utf-8")).text
+    assert words in write_summary(run).read_text("utf-8")
+
+
+def test_damaged_pieces_are_named_and_left_out(tmp_path: Path, write_run: WriteRun):
+    run = write_run(tmp_path / "run")
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"env_step": 41, "n_im')
+    (run / "samples" / "000070000.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    (run / "evaluation.json").write_text("[1, 2")
+    page = Page(write_report(run).read_text("utf-8"))
+    assert "Unreadable lines of metrics.jsonl, left out: 1." in page.text
+    assert "evaluation.json is not readable" in page.text
+    assert "64,000" in page.text
+    assert "70,000" not in page.text
+
+
+def test_a_run_of_one_step_without_actions_or_images_seen(tmp_path: Path, write_run: WriteRun):
+    run = write_run(tmp_path / "run")
+    (run / "metrics.jsonl").write_text('{"env_step": 1, "g_loss": 0.5}\n')
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        page = Page(write_report(run).read_text("utf-8"))
+    assert "not enough evidence" in page.text
+    assert "No knob was turned" in page.text
+
+
+def test_what_is_no_run_is_refused_in_one_line(tmp_path: Path):
+    (tmp_path / "other").mkdir()
+    for folder, words in ((tmp_path / "nope", "does not exist"), (tmp_path / "other", "no config.yaml")):
+        for write in (write_report, write_summary):
+            with pytest.raises(ValueError, match=words) as caught:
+                write(folder)
+            assert "\n" not in str(caught.value)
+            assert "gan-gym train" in str(caught.value)
+    assert list((tmp_path / "other").iterdir()) == []
+
+
+def test_summary_tells_the_figures(tmp_path: Path, write_run: WriteRun):
+    text = write_summary(write_run(tmp_path / "run")).read_text("utf-8")
+    assert "| images seen | 64,000 |" in text
+    assert "| ended | budget used up |" in text
+    assert "| kid | 0.0123 | 0.01 to 0.015 |" in text
+    assert "| fid | none | FID needs at least 2,048 images a side; got &lt;500> |" in text
