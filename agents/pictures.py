@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
 from agents.run_record import RunRecord
 from gan_gym.knobs import KNOBS
@@ -92,7 +93,7 @@ def _lines(axis: Axes, record: RunRecord, keys: Sequence[str], title: str) -> No
             drawn += 1
             axis.plot(
                 x, values, label=key, color=COLOURS[i], linestyle=STYLES[i], marker=_marker(record),
-                linewidth=2.4 if key == "quality" else 1.4,
+                linewidth=2.4 if key == "quality" else 1.4, zorder=3 if key == "quality" else 2,
             )  # fmt: skip
     if drawn:
         axis.legend(fontsize=8, ncols=2, framealpha=0.7)
@@ -114,7 +115,8 @@ def _finish(axis: Axes, record: RunRecord) -> None:
     if record.end in ("diverged", "collapsed"):
         axis.axvline(record.progress[1][-1], color="black", linestyle=":", linewidth=1.2)
     axis.grid(alpha=0.25)
-    axis.tick_params(labelsize=8)
+    axis.tick_params(which="both", labelsize=8)
+    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axis.spines[["top", "right"]].set_visible(False)
 
 

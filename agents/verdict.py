@@ -60,6 +60,11 @@ def _judge_course(record: RunRecord) -> tuple[State, str]:
             f"a loss, gradient or weight stopped being finite at env step {n_steps}. "
             "Restart with smaller learning rates, or let a controller turn them."
         )
+    if record.end == "collapsed":
+        return (
+            "collapsing",
+            f"the run was ended at env step {n_steps} because its samples had become all alike.",
+        )
     if n_steps < MIN_STEPS:
         return "not enough evidence", f"{n_steps} env steps were finished; {MIN_STEPS} are needed at least."
     series = {key: record.series(key) for key in ("quality", "diversity", "coverage")}
@@ -70,8 +75,6 @@ def _judge_course(record: RunRecord) -> tuple[State, str]:
     best = {key: _best(values) for key, values in series.items()}
     figures = ", ".join(f"{key} {value:.2f}" for key, value in late.items())
     rising = late["quality"] > _at_end(series["quality"][: -(n_steps // 2)]) + RISE
-    if record.end == "collapsed":
-        return "collapsing", f"the run was ended because its samples had become all alike ({figures})."
     alike = late["diversity"] < LOW_DIVERSITY or late["coverage"] < LOW_COVERAGE
     if alike and not rising:
         return "collapsing", (
@@ -97,8 +100,9 @@ def _remedy(record: RunRecord) -> str:
     """Say where the best samples were."""
     quality = record.series("quality")
     label, x = record.progress
-    place = f"{label} {x[int(np.nanargmax(quality))]:,.0f}"
-    return f"The best quality was at {place}; go back there, or add instance noise or augmentation."
+    best = x[int(np.nanargmax(quality))]
+    place = f"after {best:,.0f} images" if label == "images seen" else f"at env step {best:.0f}"
+    return f"The best quality was {place}; go back there, or add instance noise or augmentation."
 
 
 def _cautions(record: RunRecord) -> tuple[str, ...]:

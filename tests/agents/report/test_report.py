@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from agents.report import write_report
-from agents.summary import write_summary
+from agents.summary import METRIC_MEANINGS, write_summary
+from gan_gym.metrics import METRICS
 
 WriteRun = Callable[..., Path]
 
@@ -133,6 +134,10 @@ def test_what_is_no_run_is_refused_in_one_line(tmp_path: Path):
             assert "\n" not in str(caught.value)
             assert "gan-gym train" in str(caught.value)
     assert list((tmp_path / "other").iterdir()) == []
+
+
+def test_every_metric_of_the_evaluation_is_explained():
+    assert tuple(METRIC_MEANINGS) == METRICS
 
 
 def test_summary_tells_the_figures(tmp_path: Path, write_run: WriteRun):

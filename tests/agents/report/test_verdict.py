@@ -31,6 +31,13 @@ def test_kinds_of_runs(tmp_path: Path, write_run: WriteRun, kind: str, state: st
     assert words in verdict.reason
 
 
+def test_an_end_by_collapse_needs_no_further_evidence(tmp_path: Path, write_run: WriteRun, rows: Rows):
+    run = write_run(tmp_path / "run")
+    rows[2]["end"] = "collapsed"
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:3]))
+    assert judge(read_run(run)).state == "collapsing"
+
+
 @pytest.mark.parametrize("n_steps", [0, 1, 4])
 def test_a_few_steps_are_no_evidence(tmp_path: Path, write_run: WriteRun, n_steps: int):
     verdict = judge(read_run(write_run(tmp_path / "run", n_steps=n_steps)))
