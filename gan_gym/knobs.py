@@ -56,8 +56,8 @@ KNOBS: dict[str, Knob] = {
         Knob("d_steps", 1.0, 8.0, 2.0, "D updates per G update, rounded"),
         Knob("augment_p", 0.01, 1.0, 4.0, "probability of augmenting what D sees", can_be_off=True),
         Knob("beta1", 0.05, 0.95, 1.5, "Adam first-moment decay of both networks", can_be_off=True),
-        Knob("g_update_ratio", 1e-5, 3e-2, 4.0, "relative weight change per step of G; sets g_lr"),
-        Knob("d_update_ratio", 1e-5, 3e-2, 4.0, "relative weight change per step of D; sets d_lr"),
+        Knob("g_update_ratio", 1e-5, 0.1, 4.0, "relative weight change per step of G; sets g_lr"),
+        Knob("d_update_ratio", 1e-5, 0.1, 4.0, "relative weight change per step of D; sets d_lr"),
     )
 }
 """All knobs by name."""

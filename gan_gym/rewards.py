@@ -14,8 +14,9 @@ from gan_gym.data.patches import PatchSet
 from gan_gym.data.sampler import to_float
 from gan_gym.gan import Statistics
 from gan_gym.randomness import generator, stream_seed
-from snn.siamese import SiameseNet
+from snn.siamese import SiameseNet, load_default
 from snn.similarity import NOTHING, ReferenceStatistics, Similarity, as_row
+from snn.storage import shipped_folder
 
 N_REFERENCES = 512
 """Real samples that generated ones are compared with."""
@@ -58,6 +59,11 @@ def point_scorer(source: MixtureSampler, n_fakes: int, device: torch.device) -> 
     noise = (torch.rand(N_REFERENCES, 2, generator=generator(0, "noise")) * 2 - 1) * reach
     reference = ReferenceStatistics(real, noise_features=noise, held_out_features=held_out, n_fakes=n_fakes)
     return Scorer(lambda points: points, reference, device)
+
+
+def shipped_reward_model(name: str) -> str:
+    """Return the folder of a reward model that ships: `tissue` or `digits`."""
+    return str(shipped_folder(name))
 
 
 @lru_cache(maxsize=4)

@@ -62,8 +62,8 @@ class GANEnv(gym.Env[Array, Array]):
     | d_steps | 1 | 8 | 2 | D updates per G update, rounded |
     | augment_p * | 0.01 | 1 | 4 | probability of augmenting what D sees |
     | beta1 * | 0.05 | 0.95 | 1.5 | Adam first-moment decay of both networks |
-    | g_update_ratio | 1e-05 | 0.03 | 4 | relative weight change per step of G; sets g_lr |
-    | d_update_ratio | 1e-05 | 0.03 | 4 | relative weight change per step of D; sets d_lr |
+    | g_update_ratio | 1e-05 | 0.1 | 4 | relative weight change per step of G; sets g_lr |
+    | d_update_ratio | 1e-05 | 0.1 | 4 | relative weight change per step of D; sets d_lr |
 
     ## Observation Space
     `Box(-1.0, 1.0, (31,), float32)` for the default knobs. Statistics of a block of inner steps are 0 right after a
@@ -189,6 +189,10 @@ class GANEnv(gym.Env[Array, Array]):
             self._problem = self.build_problem()
         return self._problem
 
+    def problem_of(self, other: GANEnv) -> None:
+        """Share the data and reward model of an environment with the same arguments."""
+        self._problem = other.problem
+
     @property
     def trainer(self) -> GANTrainer:
         """The GAN in training.
@@ -229,7 +233,7 @@ class GANEnv(gym.Env[Array, Array]):
         )
         self._start(replace(drawn, settings={**drawn.settings, **settings}))
         self._similarity = self._similarity_before = self._score(self._sample())
-        return self._observation(), self._info()
+        return self.current()
 
     def _start(self, instance: Instance) -> None:
         """Build the instance's trainer and put all counters to their beginning."""
@@ -269,13 +273,22 @@ class GANEnv(gym.Env[Array, Array]):
             ValueError: if the action is not in the action space.
             gymnasium.error.ResetNeeded: before the first reset and after the end of an episode.
         """
-        trainer = self.trainer
+        self.turn(action)
+        self.trainer.train(self.inner_steps)
+        return self.finish()
+
+    def turn(self, action: Array) -> None:
+        """Turn the knobs: the first part of a step, before the GAN is trained."""
         if self._end:
             raise gym.error.ResetNeeded(f"the episode has ended ({self._end}); call reset()")
+        self._previous = self.trainer.statistics
         self.set_knobs(gan_gym.knobs.apply(self.knobs, self._knob_values(), action))
-        self._previous = trainer.statistics
-        statistics = trainer.train(self.inner_steps)
-        diverged = statistics.diverged or not trainer.is_finite
+        self._last_action = np.array(action, np.float32)
+
+    def finish(self) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+        """Score the GAN and return what a step returns: its last part, after the GAN was trained."""
+        statistics = self.trainer.statistics
+        diverged = statistics.diverged or not self.trainer.is_finite
         self._n_steps += 1
         self._similarity_before = self._similarity
         self._similarity = NOTHING if diverged else self._score(self._sample())
@@ -289,10 +302,13 @@ class GANEnv(gym.Env[Array, Array]):
             self._end = "budget"
         terms = REWARDS[self.reward](self._similarity_before, self._similarity, statistics)
         self._reward_terms = {**terms, "divergence": -DIVERGENCE_PENALTY if diverged else 0.0}
-        self._last_action = np.asarray(action, np.float32).copy()
-        info = self._info()
+        observation, info = self.current()
         self._trace.append({key: value for key, value in info.items() if isinstance(value, int | float)})
-        return self._observation(), sum(self._reward_terms.values()), bool(self._end), False, info
+        return observation, sum(self._reward_terms.values()), bool(self._end), False, info
+
+    def current(self) -> tuple[Array, dict[str, Any]]:
+        """Return the observation and info of the present state."""
+        return self._observation(), self._info()
 
     def _sample(self) -> Tensor:
         return self.trainer.sample(self._z)
@@ -398,7 +414,7 @@ class GANEnv(gym.Env[Array, Array]):
     def fork(self) -> Self:
         """Return a bare environment that continues bit for bit from here (on the CPU); data and reward model are shared."""
         twin = type(self)(**self._arguments())
-        twin._problem = self._problem
+        twin.problem_of(self)
         twin.restore(self.snapshot())
         return twin
 

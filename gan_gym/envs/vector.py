@@ -1,21 +1,33 @@
-"""The vector forms of the environments: n GANs trained side by side."""
+"""The vector forms of the environments: n GANs trained as one population where their networks allow it."""
 
 from __future__ import annotations
 
+import logging
 from typing import Any, ClassVar
 
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
 
 from gan_gym.envs.digits import StackedDigitsGANEnv
 from gan_gym.envs.gan_env import GANEnv
 from gan_gym.envs.histogan import HistoGANEnv
 from gan_gym.envs.points import GridGANEnv, RingGANEnv
+from gan_gym.gan.population import can_batch, train_together
+
+logger = logging.getLogger(__name__)
+
+Array = NDArray[np.float32]
 
 
-class GANVectorEnv(SyncVectorEnv):
-    """`num_envs` environments of one class, stepped in turn, each with its own knobs, seed and instance.
+class GANVectorEnv(VectorEnv[Array, Array, Array]):
+    """`num_envs` environments of one class whose GANs are trained together.
 
-    Data and reward model are shared. An episode that has ended restarts at the next step (`AutoresetMode.NEXT_STEP`).
+    Each has its own knobs, seed and instance; data and reward model are shared. MLP GANs are trained as one batched
+    computation (`gan.population`), others in turn. Results equal those of single environments within float tolerance.
+    An episode that has ended restarts at the next step (`AutoresetMode.NEXT_STEP`), whose action is ignored.
 
     Args:
         num_envs: number of GANs.
@@ -23,13 +35,91 @@ class GANVectorEnv(SyncVectorEnv):
     """
 
     env_class: ClassVar[type[GANEnv]]
+    metadata: ClassVar[dict[str, Any]] = {**GANEnv.metadata, "autoreset_mode": AutoresetMode.NEXT_STEP}  # type: ignore[misc]
 
     def __init__(self, num_envs: int = 1, **kwargs: Any) -> None:
         if not isinstance(num_envs, int) or num_envs < 1:
             raise ValueError(f"num_envs is {num_envs!r}; give a whole number >= 1")
-        super().__init__(
-            [lambda: self.env_class(**kwargs)] * num_envs, autoreset_mode=AutoresetMode.NEXT_STEP
-        )
+        self.num_envs = num_envs
+        self.envs = [self.env_class(**kwargs) for _ in range(num_envs)]
+        first = self.envs[0]
+        self.render_mode = first.render_mode
+        self.single_observation_space, self.single_action_space = first.observation_space, first.action_space
+        self.observation_space = batch_space(first.observation_space, num_envs)
+        self.action_space = batch_space(first.action_space, num_envs)
+        self._ended = np.zeros(num_envs, np.bool_)
+        self._said_fallback = False
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Array, dict[str, Any]]:
+        """Start all GANs anew; seed `s` gives environment i the seed `s + i`. `options={"reset_mask": ...}` picks some."""
+        seeds = seed if isinstance(seed, list) else [None if seed is None else seed + i for i in range(self.num_envs)]
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"seed names {len(seeds)} seeds for {self.num_envs} environments; give one for each")
+        options = dict(options or {})
+        mask = options.pop("reset_mask", np.ones(self.num_envs, np.bool_))
+        observations, infos = np.zeros(self.observation_space.shape, np.float32), {}
+        for i, (env, own_seed) in enumerate(zip(self.envs, seeds, strict=True)):
+            if mask[i]:
+                env.problem_of(self.envs[0])
+                observations[i], info = env.reset(seed=own_seed, options=options)
+                self._ended[i] = False
+            else:
+                observations[i], info = env.current()
+            infos = self._add_info(infos, info, i)
+        return observations, infos
+
+    def step(self, actions: Array) -> tuple[Array, Array, NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """Turn all knobs and train all GANs; those whose episode has ended start anew instead."""
+        observations, rewards, terminated, all_infos = self.step_envs(actions, ~self._ended)
+        infos: dict[str, Any] = {}
+        for i, env in enumerate(self.envs):
+            if self._ended[i]:
+                observations[i], all_infos[i] = env.reset()
+            infos = self._add_info(infos, all_infos[i], i)
+        self._ended = terminated.copy()
+        return observations, rewards, terminated, np.zeros(self.num_envs, np.bool_), infos
+
+    def step_envs(
+        self, actions: Array, mask: NDArray[np.bool_] | None = None
+    ) -> tuple[Array, Array, NDArray[np.bool_], list[dict[str, Any]]]:
+        """Step the environments in `mask` (all of them without one), restarting none.
+
+        Returns:
+            Observations `(n, rows)`, rewards `(n,)`, ends `(n,)` and one info an environment; zeros and an empty info
+            where the mask is off.
+        """
+        chosen = np.flatnonzero(np.ones(self.num_envs, np.bool_) if mask is None else mask)
+        for i in chosen:
+            self.envs[i].turn(actions[i])
+        self._train([self.envs[i] for i in chosen])
+        observations = np.zeros(self.observation_space.shape, np.float32)
+        rewards, terminated = np.zeros(self.num_envs), np.zeros(self.num_envs, np.bool_)
+        infos: list[dict[str, Any]] = [{} for _ in self.envs]
+        for i in chosen:
+            observations[i], rewards[i], terminated[i], _, infos[i] = self.envs[i].finish()
+        return observations, rewards, terminated, infos
+
+    def _train(self, envs: list[GANEnv]) -> None:
+        trainers = [env.trainer for env in envs]
+        if len(trainers) > 1 and can_batch(trainers):
+            train_together(trainers, envs[0].inner_steps)
+            return
+        if len(trainers) > 1 and not self._said_fallback:
+            logger.info("these GANs cannot be batched (see gan.population.can_batch); they are trained in turn")
+            self._said_fallback = True
+        for env in envs:
+            env.trainer.train(env.inner_steps)
+
+    def render(self) -> tuple[Any, ...] | None:
+        """Return one frame an environment."""
+        return tuple(env.render() for env in self.envs) if self.render_mode else None
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """Call a method, or read an attribute, of every environment."""
+        values = [getattr(env, name) for env in self.envs]
+        return tuple(value(*args, **kwargs) if callable(value) else value for value in values)
 
 
 class HistoGANVectorEnv(GANVectorEnv):

@@ -1,6 +1,7 @@
 """The adversarial losses, one small class each.
 
-All take logits `(N,)` and return scalars. `weight` `(N,)` multiplies the discriminator's fake term sample by sample:
+All take logits `(..., N)` and return losses `(...)`, means over the last dimension, so that one call serves one GAN or a
+whole population. `weight` `(..., N)` multiplies the discriminator's fake term sample by sample:
 the realisation of the weighted reward in the discriminator loss of arXiv 2409.20340 (see `GANTrainer`).
 """
 
@@ -34,7 +35,7 @@ class GANLoss(Protocol):
 
 
 def _mean(term: Tensor, weight: Tensor | None) -> Tensor:
-    return term.mean() if weight is None else (term * weight).mean()
+    return (term if weight is None else term * weight).mean(-1)
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,11 @@ class NonSaturating:
 
     def d_loss(self, real: Tensor, fake: Tensor, weight: Tensor | None) -> Tensor:
         """Return E softplus(-D(x)) + E w softplus(D(G(z)))."""
-        return F.softplus(-real).mean() + _mean(F.softplus(fake), weight)
+        return F.softplus(-real).mean(-1) + _mean(F.softplus(fake), weight)
 
     def g_loss(self, fake: Tensor, real: Tensor | None) -> Tensor:
         """Return E softplus(-D(G(z)))."""
-        return F.softplus(-fake).mean()
+        return F.softplus(-fake).mean(-1)
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,11 @@ class Hinge:
 
     def d_loss(self, real: Tensor, fake: Tensor, weight: Tensor | None) -> Tensor:
         """Return E max(0, 1 - D(x)) + E w max(0, 1 + D(G(z)))."""
-        return F.relu(1 - real).mean() + _mean(F.relu(1 + fake), weight)
+        return F.relu(1 - real).mean(-1) + _mean(F.relu(1 + fake), weight)
 
     def g_loss(self, fake: Tensor, real: Tensor | None) -> Tensor:
         """Return -E D(G(z))."""
-        return -fake.mean()
+        return -fake.mean(-1)
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,11 @@ class LeastSquares:
 
     def d_loss(self, real: Tensor, fake: Tensor, weight: Tensor | None) -> Tensor:
         """Return E (D(x) - 1)^2 + E w (D(G(z)) + 1)^2."""
-        return (real - 1).square().mean() + _mean((fake + 1).square(), weight)
+        return (real - 1).square().mean(-1) + _mean((fake + 1).square(), weight)
 
     def g_loss(self, fake: Tensor, real: Tensor | None) -> Tensor:
         """Return E (D(G(z)) - 1)^2."""
-        return (fake - 1).square().mean()
+        return (fake - 1).square().mean(-1)
 
 
 @dataclass(frozen=True)
@@ -99,11 +100,11 @@ class WassersteinGP:
 
     def d_loss(self, real: Tensor, fake: Tensor, weight: Tensor | None) -> Tensor:
         """Return E w D(G(z)) - E D(x)."""
-        return _mean(fake, weight) - real.mean()
+        return _mean(fake, weight) - real.mean(-1)
 
     def g_loss(self, fake: Tensor, real: Tensor | None) -> Tensor:
         """Return -E D(G(z))."""
-        return -fake.mean()
+        return -fake.mean(-1)
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class Relativistic:
     def g_loss(self, fake: Tensor, real: Tensor | None) -> Tensor:
         """Return E softplus(D(x) - D(G(z)))."""
         assert real is not None
-        return F.softplus(real - fake).mean()
+        return F.softplus(real - fake).mean(-1)
 
 
 LOSSES: dict[str, GANLoss] = {

@@ -52,50 +52,54 @@ class Statistics:
 
 
 class Recorder:
-    """Collects a block's tensors without reading them."""
+    """Collects a block's tensors without reading them; `batch` is the shape of a population, `()` for one GAN."""
 
     def __init__(self) -> None:
         self.losses: list[Tensor] = []
         self.logits: list[Tensor] = []
         self.norms: list[Tensor] = []
 
-    def step(self, g_loss: Tensor, d_loss: Tensor, real: Tensor, fake: Tensor) -> None:
-        """Record one inner step; losses are scalars, logits `(N,)`."""
+    def step(self, g_loss: Tensor, d_loss: Tensor, logits: Tensor) -> None:
+        """Record one inner step: losses `batch`, logits of real and fake `(*batch, 2 N)`."""
         self.losses += [g_loss.detach(), d_loss.detach()]
-        self.logits += [real.detach(), fake.detach()]
+        self.logits.append(logits.detach())
 
-    def norm(self, *values: Tensor) -> None:
-        """Record the six scalars of a measured step: gradient, update and weight norms of G, then of D."""
-        self.norms += values
+    def measure(self, norms: tuple[Tensor, ...]) -> None:
+        """Record the six norms of a measured step, each `batch`: gradient, update and weight norms of G, then of D."""
+        self.norms += norms
 
-    def summary(self, last: Statistics, moved: tuple[Tensor, Tensor], sizes: tuple[int, int]) -> Statistics:
-        """Reduce the block to `Statistics`.
+    def summary(self, last: list[Statistics], moved: Tensor, sizes: tuple[int, int]) -> list[Statistics]:
+        """Reduce the block to one `Statistics` a GAN.
 
         Args:
-            last: what to show where a value is not finite.
-            moved: distance between the weights after and before the block, for G and D, scalars.
+            last: what to show where a value is not finite, one a GAN.
+            moved: `(2, n)` distance between the weights after and before the block, for G and D.
             sizes: number of parameters of G and D.
         """
-        losses = torch.stack(self.losses).view(-1, 2)
-        logits = torch.stack(self.logits).view(len(losses), 2, -1).transpose(0, 1)
-        norms = torch.stack(self.norms).view(-1, 6)
-        mean_norms = norms.mean(0)
-        scores = logits.mean((1, 2))
-        spread = logits.var(2, correction=0).mean().sqrt()
+        n = len(last)
+        losses = torch.stack(self.losses).view(-1, 2, n)
         n_steps = len(losses)
+        logits = torch.stack(self.logits).view(n_steps, n, 2, -1)
+        norms = torch.stack(self.norms).view(-1, 2, 3, n).mean(0)
+        gradient, update, weight = norms.unbind(1)
+        scores = logits.mean((0, 3)).T
+        spread = logits.var(3, correction=0).mean((0, 2)).sqrt()
+        entries = torch.tensor(sizes, device=norms.device).sqrt().unsqueeze(1)
         values = torch.cat(
             [
                 losses.mean(0),
                 losses.std(0, correction=0),
                 scores,
-                ((scores[0] - scores[1]) / (spread + 1e-6)).view(1),
-                logits.sign().mean((1, 2)),
-                torch.stack([mean_norms[0], mean_norms[3]])
-                / torch.tensor([math.sqrt(size) for size in sizes], device=norms.device),
-                torch.stack([mean_norms[1] / (mean_norms[2] + 1e-12), mean_norms[4] / (mean_norms[5] + 1e-12)]),
-                torch.stack([*moved]) / (mean_norms[[1, 4]] * n_steps + 1e-12),
+                ((scores[0] - scores[1]) / (spread + 1e-6)).unsqueeze(0),
+                logits.sign().mean((0, 3)).T,
+                gradient / entries,
+                update / (weight + 1e-12),
+                moved / (update * n_steps + 1e-12),
             ]
-        ).tolist()
+        ).T.tolist()
         names = [name for name in Statistics.__dataclass_fields__ if name != "diverged"]
-        finite = {name: value for name, value in zip(names, values, strict=True) if math.isfinite(value)}
-        return replace(last, **finite, diverged=len(finite) < len(names))
+        summaries = []
+        for row, before in zip(values, last, strict=True):
+            finite = {name: value for name, value in zip(names, row, strict=True) if math.isfinite(value)}
+            summaries.append(replace(before, **finite, diverged=len(finite) < len(names)))
+        return summaries

@@ -151,9 +151,9 @@ class GANTrainer:
         before = self.g.vector.detach().clone(), self.d.vector.detach().clone()
         for i in range(n_steps):
             self._inner_step(recorder, measured=i % MEASURE_EVERY == 0)
-        moved = (self.g.vector.detach() - before[0]).norm(), (self.d.vector.detach() - before[1]).norm()
-        sizes = self.g.vector.numel(), self.d.vector.numel()
-        self.statistics = recorder.summary(self.statistics, moved, sizes)
+        after = self.g.vector.detach(), self.d.vector.detach()
+        moved = torch.stack([(a - b).norm() for a, b in zip(after, before, strict=True)]).unsqueeze(1)
+        (self.statistics,) = recorder.summary([self.statistics], moved, (after[0].numel(), after[1].numel()))
         return self.statistics
 
     def _inner_step(self, recorder: Recorder, measured: bool) -> None:
@@ -163,53 +163,55 @@ class GANTrainer:
         for _ in range(round(s.d_steps)):
             x_real = self.source.batch(n, rng).to(self.device)
             with torch.no_grad():
-                x_fake = self.g.module(self._latents(n, rng))
-            d_loss, real, fake = self._update_discriminator(x_real, x_fake, rng)
+                x_fake = self.g.module(self.latents(n, rng))
+            d_loss, logits = self._update_discriminator(x_real, x_fake, rng)
         d_norms = measure_d()
         g_loss = self._update_generator(x_real, rng)
         g_norms = measure_g()
         self.n_images += n
         self._average()
-        recorder.step(g_loss, d_loss, real, fake)
+        recorder.step(g_loss, d_loss, logits)
         if measured:
-            recorder.norm(*g_norms, *d_norms)
-            self._follow_update_ratios(g_norms, d_norms)
+            recorder.measure(g_norms + d_norms)
+            self.follow_update_ratios(g_norms, d_norms)
 
     def _update_discriminator(
         self, x_real: Tensor, x_fake: Tensor, rng: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor]:
         s, loss = self.settings, self.loss
         weight = None
         if s.reward_weight > 0 and self.similarity is not None:
             weight = 1 - s.reward_weight * self.similarity(x_fake)
         self.d.gradient.zero_()
         # the discriminator scores each sample alone, so real and fake share one pass
-        seen = self._seen(torch.cat([x_real, x_fake]), rng)
-        real, fake = self.d.module(seen).chunk(2)
+        seen = self.seen(torch.cat([x_real, x_fake]), rng)
+        logits = self.d.module(seen)
+        real, fake = logits.chunk(2)
         d_loss = loss.d_loss(real, fake, weight)
         penalty = self._penalty(seen, rng)
         (d_loss if penalty is None else d_loss + penalty).backward()  # type: ignore[no-untyped-call]
         self._step(self.d_optimizer, self.learning_rates[1])
-        return d_loss, real, fake
+        return d_loss, logits
 
     def _update_generator(self, x_real: Tensor, rng: torch.Generator) -> Tensor:
         self.g.gradient.zero_()
         n = len(x_real)
-        x_fake = self.g.module(self._latents(n, rng))
+        x_fake = self.g.module(self.latents(n, rng))
         real = None
         if self.loss.relativistic:
-            real, fake = self.d.module(self._seen(torch.cat([x_real, x_fake]), rng)).chunk(2)
+            real, fake = self.d.module(self.seen(torch.cat([x_real, x_fake]), rng)).chunk(2)
         else:
-            fake = self.d.module(self._seen(x_fake, rng))
+            fake = self.d.module(self.seen(x_fake, rng))
         g_loss = self.loss.g_loss(fake, real)
         g_loss.backward(inputs=self.g.parameters)  # type: ignore[no-untyped-call]
         self._step(self.g_optimizer, self.learning_rates[0])
         return g_loss
 
-    def _latents(self, n: int, rng: torch.Generator) -> Tensor:
+    def latents(self, n: int, rng: torch.Generator) -> Tensor:
+        """Draw `(n, z_dim)` latents."""
         return torch.randn(n, self.z_dim, generator=rng).to(self.device)
 
-    def _seen(self, x: Tensor, rng: torch.Generator) -> Tensor:
+    def seen(self, x: Tensor, rng: torch.Generator) -> Tensor:
         """Augment samples and add instance noise."""
         if self.settings.augment_p > 0:
             x = augment(x, self.settings.augment_p, rng)
@@ -218,11 +220,16 @@ class GANTrainer:
             x = torch.add(x, noise, alpha=self.settings.instance_noise)
         return x
 
+    @property
+    def penalty_due(self) -> bool:
+        """Whether the next inner step holds gradient penalties."""
+        return (self.n_images // self.config.batch_size) % self.config.penalty_every == 0
+
     def _penalty(self, seen: Tensor, rng: torch.Generator) -> Tensor | None:
         """Return R1 (with R2 for relativistic losses) and WGAN-GP's penalty where they are due."""
-        every = self.config.penalty_every
-        if (self.n_images // self.config.batch_size) % every:
+        if not self.penalty_due:
             return None
+        every = self.config.penalty_every
         n = len(seen) // 2
         gamma, interpolated = self.settings.r1_gamma, self.loss.gradient_penalty
         penalty = None
@@ -246,9 +253,14 @@ class GANTrainer:
         group["lr"], group["betas"] = lr, (self.settings.beta1, self.config.beta2)
         optimizer.step()
 
-    def _average(self) -> None:
+    @property
+    def averaging_weight(self) -> float:
+        """How far the averaged generator moves to the current one in an inner step."""
         halflife = min(self.config.ema_halflife, self.n_images / 20 + 1e-9)
-        weight = 1 - 0.5 ** (self.config.batch_size / halflife)
+        return 1 - 0.5 ** (self.config.batch_size / halflife)
+
+    def _average(self) -> None:
+        weight = self.averaging_weight
         with torch.no_grad():
             self.g_ema.vector.lerp_(self.g.vector, weight)
             for averaged, buffer in zip(self.g_ema.buffers, self.g.buffers, strict=True):
@@ -269,8 +281,13 @@ class GANTrainer:
             before.norm(),
         )
 
-    def _follow_update_ratios(self, g_norms: tuple[Tensor, ...], d_norms: tuple[Tensor, ...]) -> None:
-        """Learn what relative weight change a unit of learning rate makes, where the update ratios are in force."""
+    def follow_update_ratios(self, g_norms: tuple[Tensor, ...], d_norms: tuple[Tensor, ...]) -> None:
+        """Learn what relative weight change a unit of learning rate makes, where the update ratios are in force.
+
+        Args:
+            g_norms: gradient, update and weight norm of a measured step of G, scalars.
+            d_norms: the same of D.
+        """
         s = self.settings
         for name, asked, norms, lr, updates in (
             ("g", s.g_update_ratio, g_norms, self.learning_rates[0], 1),

@@ -1,0 +1,119 @@
+"""Train an algorithm on an environment and return it as a controller."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from tqdm import tqdm
+
+from agents.algorithms import find
+from agents.controller import CLIP, Controller, policy_arguments
+from agents.environments import make_env
+from agents.random_state import isolated_random_state
+from gan_gym.knobs import DEFAULT_KNOBS
+
+logger = logging.getLogger(__name__)
+
+
+class ProgressCallback(BaseCallback):
+    """A progress bar with the mean final quality of recent episodes, and the same in TensorBoard."""
+
+    def __init__(self, total_timesteps: int, show: bool) -> None:
+        super().__init__()
+        self.bar = tqdm(total=total_timesteps, unit="step", disable=not show, delay=2)
+        self.ends: list[dict[str, float]] = []
+
+    def _on_step(self) -> bool:
+        self.bar.update(self.training_env.num_envs)
+        for info in self.locals.get("infos", ()):
+            if info.get("end"):
+                self.ends.append({key: info[key] for key in ("quality", "modes", "modes20", "hq")})
+                recent = self.ends[-100:]
+                for key in self.ends[-1]:
+                    self.logger.record(f"episode/{key}", float(np.mean([end[key] for end in recent])))
+                self.logger.record("episode/diverged", float(info["diverged"]))
+                self.bar.set_postfix(quality=f"{np.mean([end['quality'] for end in recent]):.3f}")
+        return True
+
+    def _on_training_end(self) -> None:
+        self.bar.close()
+
+
+def train(
+    algo: str,
+    id: str | VecEnv,
+    total_timesteps: int,
+    *,
+    n_envs: int = 1,
+    seed: int = 0,
+    log_dir: str | Path | None = None,
+    progress: bool = False,
+    env_kwargs: dict[str, Any] | None = None,
+    **hyperparameters: Any,
+) -> Controller:
+    """Train an algorithm and return its policy.
+
+    Observations and rewards are normalised by running statistics; the controller keeps the former. The learning rate of
+    algorithms that have one falls linearly to a tenth.
+
+    Args:
+        algo: a name in `ALGOS`.
+        id: one of this package's ids, or a vector environment made by `make_env`.
+        total_timesteps: env steps in all, summed over the environments.
+        n_envs: number of environments where `id` is a name.
+        seed: seed of the algorithm and its environments.
+        log_dir: folder for TensorBoard; `None` logs nothing.
+        progress: whether to show a progress bar.
+        env_kwargs: arguments of the environment where `id` is a name; `instances="train"` unless given.
+        hyperparameters: override the algorithm's defaults.
+
+    Raises:
+        ValueError: if a name is unknown or an argument out of range.
+    """
+    algorithm = find(algo)
+    if not isinstance(total_timesteps, int) or total_timesteps < 1:
+        raise ValueError(f"total_timesteps is {total_timesteps!r}; give a whole number >= 1")
+    arguments = {"instances": "train", **(env_kwargs or {})}
+    vector = make_env(id, algo, n_envs, seed=seed, **arguments) if isinstance(id, str) else id
+    knobs = tuple(arguments.get("knobs", DEFAULT_KNOBS))
+    settings = {**algorithm.defaults, **hyperparameters}
+    if "learning_rate" in settings and not callable(settings["learning_rate"]):
+        start = float(settings["learning_rate"])
+        settings["learning_rate"] = lambda remaining: start * (0.1 + 0.9 * remaining)
+    normalised = VecNormalize(vector, gamma=settings.get("gamma", 1.0), clip_obs=CLIP)
+    with isolated_random_state():
+        model = algorithm.load()(
+            algorithm.policy,
+            normalised,
+            policy_kwargs=policy_arguments(algo),
+            seed=seed,
+            device="cpu",
+            **settings,
+        )
+        if log_dir is not None:
+            model.set_logger(configure(str(log_dir), ["tensorboard"]))
+        model.learn(total_timesteps, callback=ProgressCallback(total_timesteps, progress))
+    vector.close()
+    statistics = normalised.obs_rms
+    return Controller(
+        algo,
+        model.policy.to(torch.device("cpu")),
+        knobs,
+        statistics.mean,
+        np.sqrt(statistics.var + normalised.epsilon),
+        {
+            "algo": algo,
+            "environment": id if isinstance(id, str) else "custom",
+            "total_timesteps": total_timesteps,
+            "n_envs": vector.num_envs,
+            "seed": seed,
+            "env_kwargs": arguments,
+        },
+    )
