@@ -1,0 +1,214 @@
+"""The options of every command: each dataclass is configuration, command line and documentation at once.
+
+Imports no torch, so that `gan-gym --help` and wrong options answer at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+BadImage = Literal["skip", "fail", "convert"]
+
+
+def _at_least(config: object, least: int, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and value < least:
+            raise ValueError(f"{name} is {value}; give a whole number >= {least}")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Train a GAN on your patches under control: data check, MFT-SNN, training, samples, evaluation, report."""
+
+    data: str | None = None
+    """Folder of patches (class folders become labels) or large regions, or an .npz; needed."""
+    out: str | None = None
+    """Folder of the run; it must not exist, except with --resume; needed."""
+    controller: str | None = None
+    """`pretrained` (the default), a baseline's name, or the folder of a trained controller."""
+    learn: str | None = None
+    """An algorithm that learns online inside this very run (ppo, sac, ...), from scratch or from --controller."""
+    n_images: int = 80_000
+    """Images the GAN sees in all, rounded up to whole env steps."""
+    image_size: str = "64"
+    """Pixels, `S` or `HxW`, multiples of 8; patches are resized to it, regions are cut."""
+    seed: int = 0
+    """Seed of everything random."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+    resume: bool = False
+    """Continue a run that was stopped; the other options come from its folder."""
+    dry_run: bool = False
+    """Check data and options, say what would be done, and write nothing."""
+    batch_size: int = 32
+    """Real patches per update."""
+    inner_steps: int | None = None
+    """GAN updates between two decisions of the controller; 50 unless given, 10 with --learn."""
+    networks: str = "auto"
+    """`light`, `residual`, or `auto`: residual on a GPU, light elsewhere."""
+    loss: str = "non_saturating"
+    """non_saturating, hinge, least_squares, wgan_gp or relativistic."""
+    knobs: list[str] | None = None
+    """Knobs that a baseline or --learn may turn; a trained controller brings its own."""
+    reward_model: str = "refine"
+    """`refine`: the MFT-SNN that ships, refined on your data; `fit`: fitted on your data from ImageNet weights;
+    `shipped`: as it ships; or the folder of a fitted one."""
+    on_bad_image: BadImage = "skip"
+    """What to do with unusable images: leave them out, refuse, or convert them where that is possible."""
+    held_out: float = 0.2
+    """Share of the patches kept from training, for evaluation; split by slide or patient where these are known."""
+    evaluate: bool = True
+    """Whether to evaluate at the end with the independent extractor."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "n_images", "batch_size", "inner_steps")
+        _at_least(self, 0, "seed")
+        if not 0 < self.held_out < 1:
+            raise ValueError(f"held_out is {self.held_out}; give a share between 0 and 1")
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """Embedded tissue -> MFT-SNN -> controlled GAN -> report, in minutes on two cores, with nothing to download."""
+
+    out: str = "demo-run"
+    """Folder of the run; it must not exist."""
+    n_images: int = 80_000
+    """Images the GAN sees in all."""
+    controller: str | None = None
+    """`pretrained` (the default), a baseline's name, or the folder of a trained controller."""
+    seed: int = 0
+    """Seed of everything random."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "n_images")
+        _at_least(self, 0, "seed")
+
+
+@dataclass(frozen=True)
+class FitSNNConfig:
+    """Fit the reward model alone: a Siamese network, by contrastive multistage progressive fine-tuning."""
+
+    data: str | None = None
+    """Folder of patches or regions, or an .npz; needed (`embedded` is the embedded tissue)."""
+    out: str | None = None
+    """Folder of the model; it must not exist; needed."""
+    image_size: str = "64"
+    """Pixels, `S` or `HxW`, multiples of 8."""
+    start: Literal["imagenet", "shipped"] = "imagenet"
+    """Weights to start from."""
+    seed: int = 0
+    """Seed of everything random."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+    batch_size: int = 64
+    """Fewest usable patches."""
+    on_bad_image: BadImage = "skip"
+    """What to do with unusable images: leave them out, refuse, or convert them where that is possible."""
+    held_out: float = 0.2
+    """Share of the patches kept for verification; split by slide or patient where these are known."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, 2, "batch_size")
+        _at_least(self, 0, "seed")
+        if not 0 < self.held_out < 1:
+            raise ValueError(f"held_out is {self.held_out}; give a share between 0 and 1")
+
+
+@dataclass(frozen=True)
+class FitControllerConfig:
+    """Train a controller on cheap GANs."""
+
+    env: str = "GridGAN-v0"
+    """Environment's id."""
+    algo: str = "ppo"
+    """An algorithm: a2c ddpg dqn ppo sac td3, and with sb3-contrib ars crossq qrdqn recurrent_ppo tqc trpo."""
+    out: str | None = None
+    """Folder of the controller; it must not exist; needed."""
+    total_timesteps: int = 130_000
+    """Env steps in all."""
+    n_envs: int = 32
+    """GANs trained side by side."""
+    knobs: list[str] | None = None
+    """Knobs it turns; the default set unless given."""
+    seed: int = 0
+    """Seed of everything random."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "total_timesteps", "n_envs")
+        _at_least(self, 0, "seed")
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """Generate patches with the generator of a run."""
+
+    run: str | None = None
+    """Folder of the run; needed."""
+    n: int = 1000
+    """Number of patches."""
+    out: str | None = None
+    """Folder of the PNGs; it must not exist; needed."""
+    seed: int = 0
+    """Seed of the latents."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "n")
+        _at_least(self, 0, "seed")
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Compare generated with real patches, through a network that no reward has ever seen."""
+
+    real: str | None = None
+    """Folder or .npz of real patches; a run's own held-out patches unless given."""
+    fake: str | None = None
+    """Folder or .npz of generated patches; give this or --run."""
+    run: str | None = None
+    """Folder of a run whose generator is evaluated."""
+    json: str | None = None
+    """File to write the figures to."""
+    extractor: str = "tf_efficientnet_lite2"
+    """Frozen network that measures: a timm name, or a file of weights."""
+    image_size: str | None = None
+    """Size both sides are brought to; that of the generated patches unless given."""
+    n: int = 1000
+    """Patches generated with --run."""
+    seed: int = 0
+    """Seed of the latents and intervals."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, 2, "n")
+        _at_least(self, 0, "seed")
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """Write report.html and summary.md of a run."""
+
+    run: str | None = None
+    """Folder of the run; needed."""
+
+
+@dataclass(frozen=True)
+class CheckDataConfig:
+    """Say what in a folder is usable, what is not, and why."""
+
+    data: str
+    """Folder of patches or regions, or an .npz."""
+    image_size: str = "64"
+    """Patch size; it decides whether large images are regions that patches are cut from."""
+
+
+@dataclass(frozen=True)
+class DoctorConfig:
+    """Show versions, device and disk, and what is missing."""
