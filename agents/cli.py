@@ -114,7 +114,8 @@ def parse(name: str, arguments: Sequence[str]) -> Any | None:
     except (TypeError, OSError) as error:
         raise ValueError(str(error)) from None
     values = {field.name: getattr(parsed, field.name) for field in fields(command.options)}
-    missing = [f"--{option}" for option in command.needs if values[option] is None]
+    needed = ("out",) if values.get("resume") else command.needs  # a resumed run knows its data
+    missing = [f"--{option}" for option in needed if values[option] is None]
     if missing:
         raise ValueError(f"gan-gym {name} needs {' and '.join(missing)}; see gan-gym {name} --help")
     return command.options(**values)

@@ -14,9 +14,8 @@ from gan_gym.data.patches import PatchSet
 from gan_gym.data.sampler import to_float
 from gan_gym.gan import Statistics
 from gan_gym.randomness import generator, stream_seed
-from snn.siamese import SiameseNet, load_default
+from snn.siamese import SiameseNet
 from snn.similarity import NOTHING, ReferenceStatistics, Similarity, as_row
-from snn.storage import shipped_folder
 
 N_REFERENCES = 512
 """Real samples that generated ones are compared with."""
@@ -61,20 +60,14 @@ def point_scorer(source: MixtureSampler, n_fakes: int, device: torch.device) -> 
     return Scorer(lambda points: points, reference, device)
 
 
-def shipped_reward_model(name: str) -> str:
-    """Return the folder of a reward model that ships: `tissue` or `digits`."""
-    return str(shipped_folder(name))
-
-
 @lru_cache(maxsize=4)
 def load_reward_model(folder: str | Path | None, device: torch.device) -> SiameseNet:
-    """Load a fitted MFT-SNN, or the one that ships where `folder` is None.
+    """Load a fitted MFT-SNN from a folder, or one that ships: `"tissue"` (also where `folder` is None) or `"digits"`.
 
     Raises:
         ValueError: if the folder holds no intact model.
     """
-    model = load_default() if folder is None else SiameseNet.load(folder)
-    return model.to(device).eval()
+    return SiameseNet.load(folder).to(device).eval()
 
 
 def siamese_scorer(model: SiameseNet, patches: PatchSet, n_fakes: int, device: torch.device) -> Scorer:

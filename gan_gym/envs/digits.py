@@ -12,7 +12,7 @@ from gan_gym.data.sampler import PatchSampler, to_float
 from gan_gym.envs.gan_env import GANEnv
 from gan_gym.envs.problem import Problem
 from gan_gym.knobs import DEFAULT_KNOBS
-from gan_gym.rewards import load_reward_model, shipped_reward_model, siamese_scorer
+from gan_gym.rewards import load_reward_model, siamese_scorer
 
 N_IMAGES = 4096
 N_SCORED = 128
@@ -23,7 +23,7 @@ N_SHOWN = 64
 @lru_cache(maxsize=2)
 def _problem(reward_model: str | None, device: torch.device) -> Problem:
     digits = stacked_digits(N_IMAGES, seed=0, split="train")
-    model = load_reward_model(reward_model or shipped_reward_model("digits"), device)
+    model = load_reward_model(reward_model or "digits", device)
     return Problem(
         source=PatchSampler(digits.images.to(device), mirror=False),
         scorer=siamese_scorer(model, digits, N_SCORED, device),

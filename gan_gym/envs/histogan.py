@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any, Self
 
 import torch
 
@@ -93,6 +94,13 @@ class HistoGANEnv(GANEnv):
             image_size=parse_image_size(tuple(image_size) if isinstance(image_size, Sequence) else image_size),
             reward_model=None if reward_model is None else str(reward_model),
         )
+
+    @classmethod
+    def on_patches(cls, patches: PatchSet, **kwargs: Any) -> Self:
+        """Make an environment on patches that are in memory already; `kwargs` as in `gym.make`, without `data`."""
+        env = cls(image_size=patches.image_size, **kwargs)
+        env._problem = patch_problem(patches, env._problem_arguments["reward_model"], env.device)
+        return env
 
     def build_problem(self) -> Problem:
         """Return the patches and their scorer."""

@@ -1,0 +1,98 @@
+"""Evaluate generated patches and write a run's report (`gan-gym evaluate`, `gan-gym report`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from agents.config import EvaluateConfig, ReportConfig
+from agents.generator_file import generate, load_generator
+from agents.report import write_report
+from agents.run_folder import read_config
+from agents.splitting import split_held_out
+from agents.summary import write_summary
+from gan_gym.checkpoint import replace_file
+from gan_gym.data.loading import inspect_data, load_patches
+from gan_gym.data.report import DataError
+from gan_gym.data.sampler import to_uint8
+from gan_gym.devices import resolve_device
+from gan_gym.metrics import METRICS, evaluate, load_extractor
+
+
+def run_evaluate(config: EvaluateConfig) -> int:
+    """Print the figures with their intervals; write them to `--json`, and into the run's report with --run."""
+    if (config.fake is None) == (config.run is None):
+        raise ValueError("nothing to evaluate: give either --fake (a folder of patches) or --run (a run's folder)")
+    if config.real is None and config.run is None:
+        raise ValueError("--fake needs --real, a folder of real patches to compare with")
+    device = resolve_device(config.device)
+    train: Tensor | None = None
+    if config.run is not None:
+        run = Path(config.run)
+        module = load_generator(run, device)
+        fake = to_uint8(generate(module, config.n, config.seed, device))
+        size = f"{fake.shape[2]}x{fake.shape[3]}"
+        real, train = _own_patches(run, size)
+        if config.real is not None:
+            real = load_patches(config.real, size, min_patches=2, progress=True).patches.images
+    else:
+        assert config.fake is not None
+        size = config.image_size or _common_size(config.fake)
+        fake = load_patches(config.fake, size, min_patches=2, progress=True).patches.images
+        real = load_patches(config.real, size, min_patches=2, progress=True).patches.images
+    extractor = load_extractor(config.extractor, str(device))
+    result = evaluate(real, fake, train=train, extractor=extractor, seed=config.seed, progress=True).to_json()
+    print(_table(result))
+    text = json.dumps(result, indent=1)
+    if config.json is not None:
+        replace_file(Path(config.json), text.encode())
+    if config.run is not None and config.real is None:
+        replace_file(Path(config.run) / "evaluation.json", text.encode())
+    return 0
+
+
+def _own_patches(run: Path, size: str) -> tuple[Tensor, Tensor]:
+    """Return the patches that a run kept from training, and those it was trained on."""
+    options = read_config(run)
+    loaded = load_patches(
+        options.data, size, min_patches=2, on_bad_image=options.on_bad_image, progress=True, seed=options.seed
+    )
+    train, held_out = split_held_out(loaded.patches, options.held_out, options.seed)
+    return held_out.images, train.images
+
+
+def _common_size(source: str) -> str:
+    """Return the most frequent size of the images, rounded down to multiples of 8."""
+    sizes = inspect_data(source).sizes
+    if not sizes:
+        raise DataError(f"'{source}' holds no usable image; see gan-gym check-data {source}")
+    height, width = (int(side) // 8 * 8 for side in next(iter(sizes)).split("x"))
+    return f"{height}x{width}"
+
+
+def _table(result: Mapping[str, Mapping[str, Any]]) -> str:
+    lines = []
+    for name in METRICS:
+        metric = result[name]
+        if metric["value"] is None:
+            lines.append(f"{name:<14}{'-':>10}   {metric['reason']}")
+        else:
+            lines.append(f"{name:<14}{metric['value']:>10.4f}   [{metric['low']:.4f}, {metric['high']:.4f}]")
+    settings = result[METRICS[0]]
+    lines.append(
+        f"{settings['n_real']} real, {settings['n_fake']} generated; extractor {settings['extractor']} "
+        f"({settings['resize']}); 95 % intervals"
+    )
+    return "\n".join(lines)
+
+
+def run_report(config: ReportConfig) -> int:
+    """Write `summary.md` and `report.html` into a run's folder."""
+    assert config.run is not None
+    write_summary(Path(config.run))
+    print(write_report(Path(config.run)))
+    return 0

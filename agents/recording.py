@@ -1,0 +1,94 @@
+"""Write down a GAN run as it happens: metrics, TensorBoard, sample grids, checkpoints, progress."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from agents.run_folder import MetricsFile
+from gan_gym.checkpoint import save_checkpoint
+from gan_gym.envs.histogan import HistoGANEnv
+from gan_gym.gan import GANTrainer
+from gan_gym.randomness import generator
+from gan_gym.render import image_grid
+
+N_SHOWN = 64
+"""Patches in a sample grid; the latents are the same in every grid of a run."""
+
+
+def save_grid(images: Tensor, path: Path) -> None:
+    """Write a grid of patches, small ones enlarged, as PNG."""
+    scale = max(1, 64 // max(images.shape[2:]))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image_grid(images, scale=scale)).save(path)
+
+
+def sample_grid(trainer: GANTrainer, seed: int) -> Tensor:
+    """Return the patches that the fixed latents of a run give now, `(64, 3, H, W)`."""
+    z = torch.randn(N_SHOWN, trainer.z_dim, generator=generator(seed, "grid"))
+    return trainer.sample(z).cpu()
+
+
+class Recorder:
+    """Records every env step of one run.
+
+    Args:
+        run: the run's folder.
+        env: the environment.
+        seed: the run's seed; draws the latents of the sample grids.
+        n_rows: rows of `metrics.jsonl` that the checkpoint being continued knows.
+        samples_every: env steps between two sample grids.
+        checkpoint_every: env steps between two checkpoints.
+    """
+
+    def __init__(
+        self, run: Path, env: HistoGANEnv, seed: int, n_rows: int, samples_every: int, checkpoint_every: int
+    ) -> None:
+        self.run, self.env, self.seed = run, env, seed
+        self.samples_every, self.checkpoint_every = samples_every, checkpoint_every
+        self.metrics = MetricsFile(run / "metrics.jsonl", n_rows)
+        self.board = SummaryWriter(str(run), purge_step=env.trainer.n_images + 1 if n_rows else None)
+        done = env.current()[1]["env_step"]
+        self.bar = tqdm(total=env.episode_steps, initial=done, unit="block", desc="training the GAN")
+        if not n_rows:
+            save_grid(env.problem.shown, run / "samples" / "real.png")
+            self.draw(0)
+
+    def row(self, action: Any, reward: float, info: Mapping[str, Any], n_rollbacks: int) -> None:
+        """Record an env step: `action` has one component a knob."""
+        actions = {f"action_{knob.name}": float(a) for knob, a in zip(self.env.knobs, action, strict=True)}
+        row = {**info, **actions, "reward": float(reward), "n_rollbacks": n_rollbacks}
+        self.metrics.append(row)
+        for key, value in row.items():
+            if isinstance(value, int | float):
+                self.board.add_scalar(key, value, info["n_images"])
+        self.bar.update()
+        self.bar.set_postfix(quality=f"{info['quality']:.3f}", images=info["n_images"])
+        if info["env_step"] % self.samples_every == 0 and not info["diverged"]:
+            self.draw(info["n_images"])
+
+    def draw(self, n_images: int) -> None:
+        """Write the sample grid of this moment."""
+        images = sample_grid(self.env.trainer, self.seed)
+        save_grid(images, self.run / "samples" / f"{n_images:09d}.png")
+        self.board.add_image("samples", image_grid(images), n_images, dataformats="HWC")
+
+    def checkpoint(self, extra: Mapping[str, Any]) -> None:
+        """Write a checkpoint of the environment and `extra`, JSON-able."""
+        self.metrics.sync()
+        snapshot = self.env.snapshot()
+        values = {"env": snapshot.values, "n_rows": self.metrics.n_rows, **extra}
+        save_checkpoint(self.run / "checkpoints", self.env.trainer.n_images, snapshot.tensors, values)
+
+    def close(self) -> None:
+        """Close all files."""
+        self.bar.close()
+        self.metrics.close()
+        self.board.close()

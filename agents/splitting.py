@@ -1,0 +1,24 @@
+"""Keep patches from training, for evaluation."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+
+from gan_gym.data.patches import PatchSet
+from gan_gym.randomness import generator, stream_seed
+
+logger = logging.getLogger(__name__)
+
+
+def split_held_out(patches: PatchSet, fraction: float, seed: int) -> tuple[PatchSet, PatchSet]:
+    """Split into (train, held out) by slide or patient; within the slide, with a warning, where there is only one."""
+    if len(torch.unique(patches.groups)) > 1:
+        return patches.split(fraction, stream_seed(seed, "split"))
+    logger.warning(
+        "all patches come from one slide or patient: the held-out ones do too, so the evaluation is optimistic"
+    )
+    order = torch.randperm(len(patches), generator=generator(seed, "split"))
+    n_held = max(1, round(fraction * len(patches)))
+    return patches.subset(order[n_held:]), patches.subset(order[:n_held])

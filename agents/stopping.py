@@ -1,0 +1,39 @@
+"""Turn signals into a request to stop at the next safe moment."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")
+"""Signals that ask for a checkpoint and an end; a second SIGINT stops at once."""
+
+
+class StopRequest:
+    """While entered, the first signal sets `requested`; the handlers before are put back at the end."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        """Install the handlers; outside the main thread, where Python allows none, do nothing."""
+        if threading.current_thread() is threading.main_thread():
+            for name in SIGNALS:
+                if number := getattr(signal, name, None):
+                    self._before[number] = signal.signal(number, self._request)
+        return self
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        if self.requested and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.requested = True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Put the handlers back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
