@@ -1,0 +1,73 @@
+"""What can act on a GAN in training: agents that move knobs, and rules that set them exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+State = Any
+"""JSON-able: a checkpoint holds it. `None` at the first decision of an episode."""
+
+
+@runtime_checkable
+class Agent(Protocol):
+    """Anything that turns knobs by `predict`, as Stable-Baselines3's models do."""
+
+    @property
+    def knobs(self) -> tuple[str, ...] | None:
+        """Knobs the environment must be made with, in order; `None` = any."""
+        ...
+
+    def predict(
+        self,
+        observation: NDArray[np.float32],
+        state: State = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = True,
+    ) -> tuple[NDArray[np.float32], State]:
+        """Return an action in [-1, 1] and the next state."""
+        ...
+
+
+@runtime_checkable
+class Rule(Agent, Protocol):
+    """An agent that reads the raw `info` and sets knobs to exact values, as published rules do."""
+
+    def settings(self, info: Mapping[str, Any], state: State) -> tuple[dict[str, float], State]:
+        """Return the values to set now, by the names of `gan.Settings`, and the next state."""
+        ...
+
+
+def decide(
+    agent: Agent,
+    env: gym.Env[Any, Any],
+    observation: NDArray[np.float32],
+    info: Mapping[str, Any],
+    state: State,
+) -> tuple[NDArray[np.float32], State]:
+    """Let an agent act once: the action for `env.step`, and the state for the next decision.
+
+    A rule's values are set here, exactly; its action keeps every knob where it then is.
+
+    Args:
+        agent: anything with `predict`; one that fits `Rule` is asked for its settings.
+        env: one of this package's environments, wrapped or not.
+        observation: `(n,)`, of the last reset or step.
+        info: of the last reset or step.
+        state: what the last decision of this episode returned; `None` at its first.
+    """
+    if isinstance(agent, Rule):
+        values, state = agent.settings(info, state)
+        env.unwrapped.set_knobs(values)  # type: ignore[attr-defined]
+        return np.zeros(env.unwrapped.action_space.shape or (), np.float32), state
+    action, after = agent.predict(observation, state, np.array([state is None]), deterministic=True)
+    return action, _plain(after)
+
+
+def _plain(state: State) -> State:
+    """Return the state of a Stable-Baselines3 model, arrays in a tuple, as lists."""
+    return [part.tolist() for part in state] if isinstance(state, tuple) else state

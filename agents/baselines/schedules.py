@@ -1,0 +1,88 @@
+"""Baselines that follow the share of the budget that is left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agents.acting import State
+from agents.baselines.rule import ExactRule, Settings, cosine, rates
+from agents.baselines.tuned import tuned_values
+
+SMALLEST_RATIO = 1e-8
+"""An update ratio of 0 would hand the learning rates back to what they were."""
+
+
+@dataclass(frozen=True)
+class Cosine(ExactRule):
+    """Both learning rates from their starting values to 0 along half a cosine.
+
+    Loshchilov & Hutter 2017, arXiv 1608.03983, without restarts. The state holds the starting values.
+    """
+
+    def settings(self, info: Mapping[str, Any], state: State) -> tuple[Settings, State]:
+        """Return the rates for the share of the budget that is left."""
+        start = state or {"g_lr": info["g_lr"], "d_lr": info["d_lr"]}
+        share = cosine(info["progress_remaining"])
+        return rates(start["g_lr"] * share, start["d_lr"] * share), start
+
+
+@dataclass(frozen=True)
+class UpdateRatio(ExactRule):
+    """Hold the relative weight change per step of both networks on a cosine to 0, and anneal instance noise.
+
+    This project's own rule. It asks nothing of the start: a relative change of a few percent per step is the
+    good region at the beginning of a run, both for MLP GANs on points (learning rates near 8e-3) and for the
+    light convolutional pair on patches (near 2e-3), whose learning rates differ because their weights do.
+    """
+
+    ratio: float = 4e-2
+    """Relative weight change per step at the start."""
+    instance_noise: float = 0.3
+    """Standard deviation of the instance noise at the start, data units."""
+
+    def settings(self, info: Mapping[str, Any], state: State) -> tuple[Settings, State]:
+        """Return ratios and noise for the share of the budget that is left."""
+        share = cosine(info["progress_remaining"])
+        ratio = max(self.ratio * share, SMALLEST_RATIO)
+        noise = self.instance_noise * share
+        return {"g_update_ratio": ratio, "d_update_ratio": ratio, "instance_noise": noise}, state
+
+
+@dataclass(frozen=True)
+class TunedConstant(ExactRule):
+    """The best fixed settings a search has found, whatever a run starts with.
+
+    The shipped ones are in `agents/pretrained/tuned.json`, one set for MLP GANs and one for images, with the
+    command, budget and instances of the search (`python -m benchmarks.tune`).
+    """
+
+    values: Mapping[str, float] | None = None
+    """Settings by name; `None` takes the shipped ones for the networks in training."""
+
+    def settings(self, info: Mapping[str, Any], state: State) -> tuple[Settings, State]:
+        """Return the fixed settings."""
+        return _exact(self.values or tuned_values("tuned_constant", info["networks"])), state
+
+
+@dataclass(frozen=True)
+class TunedSchedule(ExactRule):
+    """The best schedule a search has found: learning rates and instance noise fall to 0 on a cosine.
+
+    Shipped and searched like `TunedConstant`'s settings.
+    """
+
+    values: Mapping[str, float] | None = None
+    """Start values by name; `None` takes the shipped ones for the networks in training."""
+
+    def settings(self, info: Mapping[str, Any], state: State) -> tuple[Settings, State]:
+        """Return the settings for the share of the budget that is left."""
+        share = cosine(info["progress_remaining"])
+        values = _exact(self.values or tuned_values("tuned_schedule", info["networks"]))
+        annealed = {name: values[name] * share for name in ("g_lr", "d_lr", "instance_noise")}
+        return values | annealed, state
+
+
+def _exact(values: Mapping[str, float]) -> Settings:
+    return {**values, **rates(values["g_lr"], values["d_lr"])}

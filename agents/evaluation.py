@@ -1,0 +1,195 @@
+"""Let an agent control GANs it has never seen, and record how each run ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+import gymnasium as gym
+import numpy as np
+from tqdm import tqdm
+
+from agents.acting import Agent, State, decide
+from agents.baselines import find_agent
+from agents.environments import check_id
+from gan_gym.envs.gan_env import GANEnv
+from gan_gym.envs.vector import GANVectorEnv
+
+POPULATION = 32
+"""MLP GANs trained as one batched computation where `n_envs` is not given."""
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One GAN trained under control: a row of a benchmark."""
+
+    agent: str
+    """Name of the agent."""
+    env: str
+    """Id of the environment."""
+    seed: int
+    """Seed of the reset; equal seeds are equal instances, so rows of different agents pair."""
+    instance: int
+    """Seed of the instance that was drawn."""
+    final_quality: float
+    """Quality of the last model; that of the last finite one is not kept, a diverged run has 0."""
+    best_quality: float
+    """Highest quality after any env step."""
+    modes: int
+    """Modes with at least one sample of high quality at the end; -1 where modes cannot be counted."""
+    modes20: int
+    """Modes with at least 20 such samples."""
+    hq: float
+    """Share of samples of high quality."""
+    end: str
+    """Why it ended: `budget`, `diverged` or `collapsed`."""
+    inner_steps: int
+    """Generator updates in all."""
+    diverged: bool
+    """Whether a loss, gradient or weight was not finite."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields by name, JSON-able."""
+        return asdict(self)
+
+
+@dataclass
+class _Run:
+    """An episode under way."""
+
+    name: str
+    agent: Agent
+    seed: int
+    observation: np.ndarray[Any, np.dtype[np.float32]]
+    info: dict[str, Any]
+    state: State = None
+    best_quality: float = 0.0
+
+
+def evaluate(
+    agent: Agent | str,
+    id: str,
+    *,
+    n_episodes: int,
+    seed: int = 0,
+    n_envs: int | None = None,
+    env_kwargs: dict[str, Any] | None = None,
+    name: str | None = None,
+    progress: bool = False,
+) -> list[Episode]:
+    """Let an agent control `n_episodes` GANs and return one row each, in the order of their seeds.
+
+    Args:
+        agent: anything with `predict`, or what `find_agent` takes.
+        id: one of this package's ids.
+        n_episodes: number of GANs.
+        seed: episode i is reset with `seed + i`; all agents meet the same instances.
+        n_envs: GANs under way at a time; 32 for MLP GANs, which are trained as one computation, else 1.
+        env_kwargs: arguments of the environment; `instances="test"` unless given.
+        name: name of the agent in the rows; what was given as `agent`, or its type's, by default.
+        progress: whether to show a progress bar.
+
+    Raises:
+        ValueError: if a name is unknown, an argument out of range, or the agent was made for other knobs.
+    """
+    for argument, value in (("n_episodes", n_episodes), ("n_envs", 1 if n_envs is None else n_envs)):
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{argument} is {value!r}; give a whole number >= 1")
+    if isinstance(agent, str):
+        name, agent = name or agent, find_agent(agent)
+    name = name or type(agent).__name__
+    vector = make_vector(id, n_envs, n_episodes, {**knobs_for(agent, env_kwargs or {}), **(env_kwargs or {})})
+    pairs = [(name, agent, seed + i) for i in range(n_episodes)]
+    try:
+        bar = tqdm(
+            play(vector, id, pairs), total=n_episodes, unit="GAN", desc=name, disable=not progress, delay=2
+        )
+        return sorted(bar, key=lambda episode: episode.seed)
+    finally:
+        vector.close()
+
+
+def knobs_for(agent: Agent, env_kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return the `knobs` argument an agent asks for.
+
+    Raises:
+        ValueError: if `env_kwargs` asks for others.
+    """
+    wanted = getattr(agent, "knobs", None)
+    if wanted is None:
+        return {}
+    asked = env_kwargs.get("knobs", wanted)
+    if tuple(asked) != tuple(wanted):
+        raise ValueError(
+            f"knobs is {tuple(asked)}; this agent was made for {tuple(wanted)}, so leave knobs out"
+        )
+    return {"knobs": tuple(wanted)}
+
+
+def make_vector(id: str, n_envs: int | None, n_episodes: int, env_kwargs: dict[str, Any]) -> GANVectorEnv:
+    """Build the environments of an evaluation, on test instances unless `env_kwargs` says otherwise."""
+    env_id, arguments = check_id(id), {"instances": "test", **env_kwargs}
+    if n_envs is None:
+        trial = cast(GANEnv, gym.make(env_id, **arguments).unwrapped)
+        n_envs = POPULATION if trial.networks == "mlp" else 1
+    vector = gym.make_vec(
+        env_id, num_envs=min(n_envs, n_episodes), vectorization_mode="vector_entry_point", **arguments
+    )
+    return cast(GANVectorEnv, vector.unwrapped)
+
+
+def play(vector: GANVectorEnv, id: str, pairs: Iterable[tuple[str, Agent, int]]) -> Iterator[Episode]:
+    """Play episodes, as many at a time as there are environments, and yield each as it ends.
+
+    Args:
+        vector: the environments.
+        id: their id, for the rows.
+        pairs: name, agent and seed of each episode; agents may differ.
+    """
+    waiting = iter(pairs)
+    runs = [_start(env, vector.envs[0], waiting) for env in vector.envs]
+    while any(runs):
+        actions = np.zeros(vector.action_space.shape or (), np.float32)
+        for i, (env, run) in enumerate(zip(vector.envs, runs, strict=True)):
+            if run is not None:
+                actions[i], run.state = decide(run.agent, env, run.observation, run.info, run.state)
+        busy = np.array([run is not None for run in runs])
+        observations, _, ended, infos = vector.step_envs(actions, busy)
+        for i, (env, run) in enumerate(zip(vector.envs, runs, strict=True)):
+            if run is None:
+                continue
+            run.observation, run.info = observations[i], infos[i]
+            run.best_quality = max(run.best_quality, run.info["quality"])
+            if ended[i]:
+                yield _row(run, id, env.inner_steps)
+                runs[i] = _start(env, vector.envs[0], waiting)
+
+
+def _start(env: GANEnv, first: GANEnv, waiting: Iterator[tuple[str, Agent, int]]) -> _Run | None:
+    """Reset an environment for the next episode that waits."""
+    following = next(waiting, None)
+    if following is None:
+        return None
+    name, agent, seed = following
+    env.problem_of(first)
+    observation, info = env.reset(seed=seed)
+    return _Run(name, agent, seed, observation, info)
+
+
+def _row(run: _Run, id: str, inner_steps: int) -> Episode:
+    info = run.info
+    return Episode(
+        agent=run.name,
+        env=id,
+        seed=run.seed,
+        instance=info["instance_seed"],
+        final_quality=info["quality"],
+        best_quality=run.best_quality,
+        modes=info["modes"],
+        modes20=info["modes20"],
+        hq=info["hq"],
+        end=info["end"],
+        inner_steps=info["env_step"] * inner_steps,
+        diverged=info["diverged"],
+    )
