@@ -1,4 +1,4 @@
-"""The registry of reinforcement-learning algorithms: a name is all it takes to swap the external optimizer."""
+"""The registry of reinforcement-learning algorithms: a name swaps the external optimizer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Algorithm:
-    """One algorithm of Stable-Baselines3 or sb3-contrib, with defaults that suit short, undiscounted episodes."""
+    """An algorithm of Stable-Baselines3 or sb3-contrib, with defaults for short, undiscounted episodes."""
 
     package: str
     """Module the class is imported from."""
@@ -67,13 +67,17 @@ _VALUES = _OFF_POLICY | {
 _PPO = _ON_POLICY | {"learning_rate": 6e-4, "batch_size": 160, "n_epochs": 8}
 
 ALGOS: dict[str, Algorithm] = {
-    "a2c": Algorithm(_SB3, "A2C", {"gamma": _GAMMA, "gae_lambda": 0.95, "n_steps": 10, "learning_rate": 1e-3}),
+    "a2c": Algorithm(
+        _SB3, "A2C", {"gamma": _GAMMA, "gae_lambda": 0.95, "n_steps": 10, "learning_rate": 1e-3}
+    ),
     "ddpg": Algorithm(_SB3, "DDPG", _CONTINUOUS, activation="ReLU"),
     "dqn": Algorithm(_SB3, "DQN", _VALUES, activation="ReLU", discrete=True),
     "ppo": Algorithm(_SB3, "PPO", _PPO, policy_arguments={"log_std_init": -0.5}),
     "sac": Algorithm(_SB3, "SAC", _CONTINUOUS, activation="ReLU"),
     "td3": Algorithm(_SB3, "TD3", _CONTINUOUS, activation="ReLU"),
-    "ars": Algorithm(_CONTRIB, "ARS", {"n_delta": 16, "delta_std": 0.1, "learning_rate": 0.05}, net_arch=(16,)),
+    "ars": Algorithm(
+        _CONTRIB, "ARS", {"n_delta": 16, "delta_std": 0.1, "learning_rate": 0.05}, net_arch=(16,)
+    ),
     "crossq": Algorithm(
         _CONTRIB, "CrossQ", _CONTINUOUS, activation="ReLU", policy_arguments={"renorm_warmup_steps": 1000}
     ),

@@ -84,8 +84,8 @@ class Controller:
         observation = np.asarray(observation, np.float32)
         if observation.shape[-1:] != self.mean.shape:
             raise ValueError(
-                f"the observation has shape {observation.shape}; this controller reads {len(self.mean)} rows: make the "
-                f"environment with knobs={self.knobs}"
+                f"the observation has shape {observation.shape}; this controller reads {len(self.mean)} "
+                f"rows: make the environment with knobs={self.knobs}"
             )
         seen = np.clip((observation - self.mean) / self.std, -CLIP, CLIP)
         arrays = None if state is None else tuple(np.array(part, np.float32) for part in state)
@@ -104,8 +104,13 @@ class Controller:
         """Write `controller.json` and `policy.safetensors` into the folder `path`."""
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {f"policy.{k}": v.detach().cpu().contiguous().clone() for k, v in self.policy.state_dict().items()}
-        tensors |= {"observation.mean": torch.from_numpy(self.mean), "observation.std": torch.from_numpy(self.std)}
+        tensors = {
+            f"policy.{k}": v.detach().cpu().contiguous().clone() for k, v in self.policy.state_dict().items()
+        }
+        tensors |= {
+            "observation.mean": torch.from_numpy(self.mean),
+            "observation.std": torch.from_numpy(self.std),
+        }
         save_file(tensors, folder / "policy.safetensors")
         head = {
             "format": FORMAT,
@@ -122,30 +127,41 @@ class Controller:
         """Load a controller that ships, by name, or one from a folder.
 
         Raises:
-            ValueError: if there is none, it is damaged, or it was made for other knobs, observations or a version
-                this package does not know; the difference is spelled out.
+            ValueError: if there is none, it is damaged, or it was made for other knobs, observations or a
+                version this package does not know; the difference is spelled out.
         """
         folder = find(name_or_path)
         head = _read_head(folder)
         weights = folder / "policy.safetensors"
         if _sha256(weights) != head["sha256"]:
-            raise ValueError(f"controller '{folder}': policy.safetensors does not match its sha256; get the files again")
+            raise ValueError(
+                f"controller '{folder}': policy.safetensors does not match its sha256; get the files again"
+            )
         rows = list(names(resolve(head["knobs"])))
         if rows != head["observations"]:
             different = sorted(set(rows) ^ set(head["observations"])) or "their order"
             raise ValueError(
-                f"controller '{folder}' was made for other observations ({different} differ); train it again with this "
-                "version: gan-gym fit-controller"
+                f"controller '{folder}' was made for other observations ({different} differ); train it again "
+                "with this version: gan-gym fit-controller"
             )
         try:
             tensors = load_file(weights)
             mean, std = tensors.pop("observation.mean").numpy(), tensors.pop("observation.std").numpy()
             policy = build_policy(head["algo"], head["knobs"])
             policy.load_state_dict({k.removeprefix("policy."): v for k, v in tensors.items()})
+            if not mean.shape == std.shape == (len(rows),):
+                raise KeyError(f"observation.mean has shape {mean.shape}, not ({len(rows)},)")
         except (SafetensorError, KeyError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
-            raise ValueError(f"controller '{folder}': policy.safetensors is unusable ({reason}); get it again") from None
+            raise ValueError(
+                f"controller '{folder}': policy.safetensors is unusable ({reason}); get it again"
+            ) from None
         return cls(head["algo"], policy, head["knobs"], mean, std, head["card"])
+
+
+def shipped() -> dict[str, Path]:
+    """Return the folders of the controllers that ship, by name."""
+    return {path.parent.name: path.parent for path in sorted(SHIPPED.glob("*/controller.json"))}
 
 
 def find(name_or_path: str | Path) -> Path:
@@ -154,12 +170,14 @@ def find(name_or_path: str | Path) -> Path:
     Raises:
         ValueError: if there is none; the message holds the nearest shipped name.
     """
-    shipped = {path.parent.name: path.parent for path in SHIPPED.glob("*/controller.json")}
-    if str(name_or_path) in shipped:
-        return shipped[str(name_or_path)]
+    known = shipped()
+    if str(name_or_path) in known:
+        return known[str(name_or_path)]
     folder = Path(name_or_path)
     if not (folder / "controller.json").is_file():
-        raise ValueError(unknown(name_or_path, shipped, "controller") + " Or give a folder with a controller.json.")
+        raise ValueError(
+            unknown(name_or_path, known, "controller") + " Or give a folder with a controller.json."
+        )
     return folder
 
 
@@ -193,20 +211,27 @@ def _read_head(folder: Path) -> dict[str, Any]:
     where = folder / "controller.json"
     try:
         head = json.loads(where.read_text())
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"controller '{folder}': controller.json is unreadable ({error}); get it again") from None
-    wanted = {"format": int, "algo": str, "knobs": list, "observations": list, "sha256": str, "card": dict}
-    wrong = [k for k, kind in wanted.items() if not (isinstance(head, dict) and isinstance(head.get(k), kind))]
-    if wrong:
-        raise ValueError(f"controller '{folder}': controller.json lacks {', '.join(wrong)}; it is no controller of ours")
-    if head["format"] != FORMAT:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(
-            f"controller '{folder}' has format {head['format']}, this version reads {FORMAT}; train it again with "
-            "gan-gym fit-controller"
+            f"controller '{folder}': controller.json is unreadable ({error}); get it again"
+        ) from None
+    wanted = {"format": int, "algo": str, "knobs": list, "observations": list, "sha256": str, "card": dict}
+    found = head if isinstance(head, dict) else {}
+    wrong = [key for key, kind in wanted.items() if not isinstance(found.get(key), kind)]
+    if not wrong:
+        wrong = [key for key in ("knobs", "observations") if not all(isinstance(x, str) for x in found[key])]
+    if wrong:
+        raise ValueError(
+            f"controller '{folder}': controller.json lacks {', '.join(wrong)}; it is no controller of ours"
+        )
+    if found["format"] != FORMAT:
+        raise ValueError(
+            f"controller '{folder}' has format {found['format']}, this version reads {FORMAT}; train it "
+            "again with gan-gym fit-controller"
         )
     if not (folder / "policy.safetensors").is_file():
         raise ValueError(f"controller '{folder}': policy.safetensors is missing; get the files again")
-    return head
+    return found
 
 
 def _sha256(path: Path) -> str:

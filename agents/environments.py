@@ -10,8 +10,8 @@ import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium.wrappers import DiscretizeAction
-from stable_baselines3.common.monitor import Monitor
 from numpy.typing import NDArray
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
@@ -40,7 +40,7 @@ def check_id(env_id: str) -> str:
     return f"gan_gym:{name}"
 
 
-def discrete_actions(n_knobs: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+def discrete_actions(n_knobs: int) -> NDArray[np.float32]:
     """Return the `(N_BINS ** n_knobs, n_knobs)` moves that the actions of a discrete algorithm stand for."""
     space = gym.spaces.Box(-1.0, 1.0, (n_knobs,), np.float32)
 
@@ -49,11 +49,13 @@ def discrete_actions(n_knobs: int) -> np.ndarray[Any, np.dtype[np.float32]]:
         observation_space = space
 
     wrapper = DiscretizeAction(_Moves(), N_BINS)
-    moves = [wrapper.action(index) for index in range(N_BINS**n_knobs)]
+    moves = [wrapper.action(index) for index in range(N_BINS**n_knobs)]  # type: ignore[no-untyped-call]
     return np.array(moves, dtype=np.float32)
 
 
-def _builder(env_id: str, discrete: bool, threads: int | None, kwargs: Mapping[str, Any]) -> Callable[[], gym.Env[Any, Any]]:
+def _builder(
+    env_id: str, discrete: bool, threads: int | None, kwargs: Mapping[str, Any]
+) -> Callable[[], gym.Env[Any, Any]]:
     def build() -> gym.Env[Any, Any]:
         if threads is not None:
             torch.set_num_threads(threads)
@@ -64,7 +66,7 @@ def _builder(env_id: str, discrete: bool, threads: int | None, kwargs: Mapping[s
 
 
 class PopulationVecEnv(VecEnv):
-    """A Gymnasium population of GANs as an SB3 vector environment; finished episodes restart in the same step.
+    """A population of GANs as an SB3 vector environment; finished episodes restart in the same step.
 
     Args:
         population: environment made by `gym.make_vec`.
@@ -73,7 +75,7 @@ class PopulationVecEnv(VecEnv):
 
     def __init__(self, population: GANVectorEnv, discrete: bool = False) -> None:
         self.population = population
-        self._moves = discrete_actions(population.single_action_space.shape[0]) if discrete else None
+        self._moves = discrete_actions(len(population.envs[0].knobs)) if discrete else None
         action_space: gym.Space[Any] = population.single_action_space
         super().__init__(
             population.num_envs,
@@ -124,11 +126,17 @@ class PopulationVecEnv(VecEnv):
         for i in self._get_indices(indices):
             setattr(self.population.envs[i], attr_name, value)
 
-    def env_method(self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any) -> list[Any]:
+    def env_method(
+        self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any
+    ) -> list[Any]:
         """Call a method of the environments."""
-        return [getattr(self.population.envs[i], method_name)(*args, **kwargs) for i in self._get_indices(indices)]
+        return [
+            getattr(self.population.envs[i], method_name)(*args, **kwargs) for i in self._get_indices(indices)
+        ]
 
-    def env_is_wrapped(self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None) -> list[bool]:
+    def env_is_wrapped(
+        self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
+    ) -> list[bool]:
         """Say that no environment is wrapped, except that episodes are monitored."""
         return [issubclass(wrapper_class, Monitor) for _ in self._get_indices(indices)]
 
@@ -136,8 +144,8 @@ class PopulationVecEnv(VecEnv):
 def make_env(id: str, algo: str, n_envs: int = 1, *, seed: int = 0, **kwargs: Any) -> VecEnv:
     """Build a vector environment whose spaces suit an algorithm.
 
-    MLP GANs are trained as one population in this process; of the others, several run in a process each, on one thread
-    each, so that they do not compete for the cores. Which form was chosen is logged.
+    MLP GANs are trained as one population in this process; of the others, several run in a process each, on
+    one thread each, so that they do not compete for the cores. Which form was chosen is logged.
 
     Args:
         id: one of this package's ids.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
+from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from tqdm import tqdm
 
@@ -60,8 +61,8 @@ def train(
 ) -> Controller:
     """Train an algorithm and return its policy.
 
-    Observations and rewards are normalised by running statistics; the controller keeps the former. The learning rate of
-    algorithms that have one falls linearly to a tenth.
+    Observations and rewards are normalised by running statistics; the controller keeps the former. The
+    learning rate of algorithms that have one falls linearly to a tenth.
 
     Args:
         algo: a name in `ALGOS`.
@@ -100,14 +101,15 @@ def train(
         if log_dir is not None:
             model.set_logger(configure(str(log_dir), ["tensorboard"]))
         model.learn(total_timesteps, callback=ProgressCallback(total_timesteps, progress))
-    vector.close()
-    statistics = normalised.obs_rms
+    if isinstance(id, str):
+        vector.close()
+    statistics = cast(RunningMeanStd, normalised.obs_rms)
     return Controller(
         algo,
         model.policy.to(torch.device("cpu")),
         knobs,
-        statistics.mean,
-        np.sqrt(statistics.var + normalised.epsilon),
+        statistics.mean.astype(np.float32),
+        np.sqrt(statistics.var + normalised.epsilon).astype(np.float32),
         {
             "algo": algo,
             "environment": id if isinstance(id, str) else "custom",
