@@ -1,6 +1,7 @@
 """What an agent sees: one table for the observation space, the vector and the documentation.
 
-Every row is scale-free, so that one policy serves all networks, data sets and losses, and squashed into [-1, 1].
+Every row is scale-free, so that one policy serves all networks, data sets and losses, and squashed into [-1,
+1].
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gan_gym.gan.losses import GANLoss
 from gan_gym.gan.statistics import Statistics
 from gan_gym.knobs import Knob
 
@@ -24,8 +26,8 @@ class Signals:
     """Statistics of the last block of inner steps."""
     previous: Statistics
     """Statistics of the block before it."""
-    equilibrium: float
-    """The loss's `GANLoss.equilibrium`."""
+    loss: GANLoss
+    """The loss in use; its `equilibrium` and `scale` are the origin and the unit of loss observations."""
     similarity: Mapping[str, float]
     """`fidelity`, `coverage`, `diversity`, `kernel` and `quality` now."""
     similarity_before: Mapping[str, float]
@@ -60,32 +62,43 @@ class Observation:
     """Whether it is 0 before the first block of inner steps."""
 
 
+def _loss_change(now: float, before: float, loss: GANLoss) -> float:
+    return squash((now - before) / loss.scale)
+
+
 def _rows() -> tuple[Observation, ...]:
     o = Observation
     return (
-        o("g_loss", "G loss, units of D's equilibrium", lambda s: squash(s.statistics.g_loss / s.equilibrium, 2.0)),
-        o("d_loss", "D loss minus its equilibrium, units of it", lambda s: squash(s.statistics.d_loss / s.equilibrium - 1)),
+        o("g_loss", "G loss, units of D's equilibrium",
+          lambda s: squash(s.statistics.g_loss / s.loss.scale, 2.0)),
+        o("d_loss", "D loss minus its equilibrium, units of it",
+          lambda s: squash(s.statistics.d_loss / s.loss.scale - s.loss.equilibrium / s.loss.scale)),
         o("g_loss_change", "change of the G loss, same units",
-          lambda s: squash((s.statistics.g_loss - s.previous.g_loss) / s.equilibrium)),
+          lambda s: _loss_change(s.statistics.g_loss, s.previous.g_loss, s.loss)),
         o("d_loss_change", "change of the D loss, same units",
-          lambda s: squash((s.statistics.d_loss - s.previous.d_loss) / s.equilibrium)),
+          lambda s: _loss_change(s.statistics.d_loss, s.previous.d_loss, s.loss)),
         o("g_loss_std", "std of the G loss within the block, same units",
-          lambda s: squash(s.statistics.g_loss_std / s.equilibrium)),
+          lambda s: squash(s.statistics.g_loss_std / s.loss.scale)),
         o("d_loss_std", "std of the D loss within the block, same units",
-          lambda s: squash(s.statistics.d_loss_std / s.equilibrium)),
+          lambda s: squash(s.statistics.d_loss_std / s.loss.scale)),
         o("score_real", "mean logit of real data", lambda s: squash(s.statistics.score_real, 3.0)),
         o("score_fake", "mean logit of generated data", lambda s: squash(s.statistics.score_fake, 3.0)),
-        o("score_gap", "difference of the two in standard deviations", lambda s: squash(s.statistics.score_gap, 2.0)),
+        o("score_gap", "difference of the two in standard deviations",
+          lambda s: squash(s.statistics.score_gap, 2.0)),
         o("sign_real", "E sign D(real)", lambda s: s.statistics.sign_real),
         o("sign_fake", "E sign D(fake)", lambda s: s.statistics.sign_fake),
-        o("g_grad_norm", "RMS gradient entry of G, decades around 1e-3", lambda s: _decades(s.statistics.g_grad_norm, -3, 2)),
-        o("d_grad_norm", "RMS gradient entry of D, decades around 1e-3", lambda s: _decades(s.statistics.d_grad_norm, -3, 2)),
-        o("g_step_ratio", "|dw|/|w| per step of G, decades around 1e-3", lambda s: _decades(s.statistics.g_step_ratio, -3, 1)),
-        o("d_step_ratio", "|dw|/|w| per step of D, decades around 1e-3", lambda s: _decades(s.statistics.d_step_ratio, -3, 1)),
+        o("g_grad_norm", "RMS gradient entry of G, decades around 1e-3",
+          lambda s: _decades(s.statistics.g_grad_norm, -3, 2)),
+        o("d_grad_norm", "RMS gradient entry of D, decades around 1e-3",
+          lambda s: _decades(s.statistics.d_grad_norm, -3, 2)),
+        o("g_step_ratio", "|dw|/|w| per step of G, decades around 1e-3",
+          lambda s: _decades(s.statistics.g_step_ratio, -3, 1)),
+        o("d_step_ratio", "|dw|/|w| per step of D, decades around 1e-3",
+          lambda s: _decades(s.statistics.d_step_ratio, -3, 1)),
         o("g_straightness", "distance over path length of G's weights, -1 circles, 1 straight",
           lambda s: 2 * min(s.statistics.g_straightness, 1.0) - 1),
         o("d_straightness", "the same for D", lambda s: 2 * min(s.statistics.d_straightness, 1.0) - 1),
-        o("fidelity", "closeness of generated samples to real ones, 0 noise, 1 real, mapped to [-1, 1]",
+        o("fidelity", "closeness of generated to real samples, 0 noise, 1 real, mapped to [-1, 1]",
           lambda s: 2 * s.similarity["fidelity"] - 1, False),
         o("coverage", "closeness of real samples to generated ones, same scale",
           lambda s: 2 * s.similarity["coverage"] - 1, False),

@@ -1,8 +1,8 @@
 """The adversarial losses, one small class each.
 
-All take logits `(..., N)` and return losses `(...)`, means over the last dimension, so that one call serves one GAN or a
-whole population. `weight` `(..., N)` multiplies the discriminator's fake term sample by sample:
-the realisation of the weighted reward in the discriminator loss of arXiv 2409.20340 (see `GANTrainer`).
+All take logits `(..., N)` and return losses `(...)`, means over the last dimension, so that one call serves
+one GAN or a whole population. `weight` `(..., N)` multiplies the discriminator's fake term sample by sample:
+our realisation of the weighted reward in the discriminator loss of arXiv 2409.20340 (see `GANTrainer`).
 """
 
 from __future__ import annotations
@@ -18,12 +18,25 @@ from torch import Tensor
 class GANLoss(Protocol):
     """What the trainer needs of a loss."""
 
-    equilibrium: float
-    """The discriminator's loss where generated and real data cannot be told apart; the scale of loss observations."""
-    relativistic: bool
-    """Whether the generator's loss needs the logits of real data too."""
-    gradient_penalty: float
-    """Weight of the penalty on interpolates (WGAN-GP); 0 for none."""
+    @property
+    def equilibrium(self) -> float:
+        """The discriminator's loss where all logits are 0: generated and real data cannot be told apart."""
+        ...
+
+    @property
+    def scale(self) -> float:
+        """The unit of loss observations: `equilibrium`, or 1 for a loss without a scale of its own."""
+        ...
+
+    @property
+    def relativistic(self) -> bool:
+        """Whether the generator's loss needs the logits of real data too."""
+        ...
+
+    @property
+    def gradient_penalty(self) -> float:
+        """Weight of the penalty on interpolates (WGAN-GP); 0 for none."""
+        ...
 
     def d_loss(self, real: Tensor, fake: Tensor, weight: Tensor | None) -> Tensor:
         """Return the discriminator's loss."""
@@ -43,6 +56,7 @@ class NonSaturating:
     """Non-saturating loss of Goodfellow et al. 2014 (arXiv 1406.2661, section 3)."""
 
     equilibrium: float = math.log(4)
+    scale: float = math.log(4)
     relativistic: bool = False
     gradient_penalty: float = 0.0
 
@@ -60,6 +74,7 @@ class Hinge:
     """Hinge loss (Lim & Ye 2017, arXiv 1705.02894; Miyato et al. 2018, arXiv 1802.05957, eqs. 16-17)."""
 
     equilibrium: float = 2.0
+    scale: float = 2.0
     relativistic: bool = False
     gradient_penalty: float = 0.0
 
@@ -74,9 +89,10 @@ class Hinge:
 
 @dataclass(frozen=True)
 class LeastSquares:
-    """Least squares loss of Mao et al. 2017 (arXiv 1611.04076, eq. 9 with a = -1, b = c = 1)."""
+    """Least squares loss of Mao et al. 2017 (arXiv 1611.04076, eq. 2; a = -1, b = c = 1, no halves)."""
 
     equilibrium: float = 2.0
+    scale: float = 2.0
     relativistic: bool = False
     gradient_penalty: float = 0.0
 
@@ -93,8 +109,8 @@ class LeastSquares:
 class WassersteinGP:
     """Wasserstein loss with gradient penalty (Gulrajani et al. 2017, arXiv 1704.00028, eq. 3)."""
 
-    equilibrium: float = 1.0
-    """The critic's loss has no scale of its own; 1 leaves it as it is."""
+    equilibrium: float = 0.0
+    scale: float = 1.0
     relativistic: bool = False
     gradient_penalty: float = 10.0
 
@@ -109,9 +125,10 @@ class WassersteinGP:
 
 @dataclass(frozen=True)
 class Relativistic:
-    """Relativistic pairing loss (Jolicoeur-Martineau 2018; in R3GAN, arXiv 2501.05441, eq. 2), meant with R1 and R2."""
+    """Relativistic pairing loss, meant with R1 + R2 (Huang et al. 2024, R3GAN, arXiv 2501.05441, eq. 2)."""
 
     equilibrium: float = math.log(2)
+    scale: float = math.log(2)
     relativistic: bool = True
     gradient_penalty: float = 0.0
 
@@ -132,4 +149,5 @@ LOSSES: dict[str, GANLoss] = {
     "wgan_gp": WassersteinGP(),
     "relativistic": Relativistic(),
 }
-"""Losses by name. `relativistic` penalises real and generated data (R1 + R2) where `r1_gamma` > 0; the others real data."""
+"""Losses by name. Where `r1_gamma` > 0, `relativistic` penalises real and generated data (R1 + R2), the
+others real data (R1)."""
