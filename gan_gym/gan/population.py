@@ -1,14 +1,15 @@
 """Train many GANs of one architecture as one batched computation.
 
-The trainers keep their state; it is stacked at the start of a block and written back at its end, so a GAN can be
-restarted, snapshotted or moved to another population between any two blocks. Each GAN draws from its own streams and
-sees what it would have seen alone: results equal those of `GANTrainer.train` within float tolerance.
+The trainers keep their state; it is stacked at the start of a block and written back at its end, so a GAN can
+be restarted, snapshotted or moved to another population between any two blocks. Each GAN draws from its own
+streams and sees what it would have seen alone: results equal those of `GANTrainer.train` within float
+tolerance.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,9 +28,9 @@ EPSILON = 1e-8
 def can_batch(trainers: Sequence[GANTrainer]) -> bool:
     """Return whether these GANs can be trained together.
 
-    They must share architecture, batch size and data, have no layers that keep running statistics, and none of them
-    may weigh the discriminator's loss by similarity (whose cost is the reward model's, not the GAN's) or need
-    WGAN-GP's interpolates.
+    They must share architecture, batch size and data, have no layers that keep running statistics, and none
+    of them may weigh the discriminator's loss by similarity (whose cost is the reward model's, not the GAN's)
+    or need WGAN-GP's interpolates.
     """
     first = trainers[0]
     return all(
@@ -39,7 +40,7 @@ def can_batch(trainers: Sequence[GANTrainer]) -> bool:
         and t.device == first.device
         and _shapes(t.g) == _shapes(first.g)
         and _shapes(t.d) == _shapes(first.d)
-        and not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in t.g.module.modules())
+        and not any(_keeps_statistics(network.module) for network in (t.g, t.d))
         and t.settings.reward_weight == 0
         and t.loss.gradient_penalty == 0
         for t in trainers
@@ -48,6 +49,10 @@ def can_batch(trainers: Sequence[GANTrainer]) -> bool:
 
 def _shapes(network: FlatModule) -> tuple[str, list[torch.Size]]:
     return repr(network.module), [parameter.shape for parameter in network.parameters]
+
+
+def _keeps_statistics(module: nn.Module) -> bool:
+    return any(getattr(layer, "track_running_stats", False) for layer in module.modules())
 
 
 class _Stack:
@@ -66,13 +71,15 @@ class _Stack:
             name: torch.stack([dict(network.module.named_buffers())[name] for network in networks])
             for name, _ in module.named_buffers()
         }
-        self._forward = cast(
-            Callable[..., Tensor], torch.vmap(lambda weights, x: functional_call(module, weights, (x,)))
-        )
+
+        def forward(weights: dict[str, Tensor], x: Tensor) -> Any:
+            return functional_call(module, weights, (x,))
+
+        self._forward: Callable[..., Tensor] = torch.vmap(forward)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Apply each GAN's network to its own inputs, `(n, B, ...)`."""
-        parts = self.vector.split([shape.numel() for shape in self._shapes], dim=1)
+        parts = torch.split(self.vector, [shape.numel() for shape in self._shapes], dim=1)
         weights = {
             name: part.reshape(-1, *shape)
             for name, part, shape in zip(self._names, parts, self._shapes, strict=True)
@@ -85,7 +92,7 @@ class _Stack:
 
     @torch.no_grad()
     def step(self, gradient: Tensor, lr: Tensor, beta1: Tensor, beta2: float, active: Tensor | None) -> None:
-        """Take Adam's step (Kingma & Ba 2015, arXiv 1412.6980, algorithm 1) with each GAN's own rate `(n, 1)`."""
+        """Take Adam's step (Kingma & Ba 2015, arXiv 1412.6980, alg. 1), each GAN at its own rate `(n, 1)`."""
         mean = torch.lerp(gradient, self.mean, beta1)
         square = torch.lerp(gradient.square(), self.square, beta2)
         steps = self.steps + 1
@@ -111,8 +118,10 @@ def train_together(trainers: Sequence[GANTrainer], n_steps: int) -> list[Statist
     """Do `n_steps` inner steps of every GAN and return their statistics, also kept by the trainers.
 
     Raises:
-        ValueError: if the GANs cannot be batched.
+        ValueError: if the GANs cannot be batched, or `n_steps` is below 1.
     """
+    if n_steps < 1:
+        raise ValueError(f"n_steps is {n_steps}; give a whole number >= 1")
     if not can_batch(trainers):
         raise ValueError("these GANs cannot be trained together; call `train` on each (see `can_batch`)")
     block = _Block(trainers)
@@ -152,6 +161,7 @@ class _Block:
         g_lr, d_lr = self._column([r[0] for r in rates]), self._column([r[1] for r in rates])
         n = self.trainers[0].config.batch_size
         g_before, d_before = self.g.vector.detach().clone(), self.d.vector.detach().clone()
+        drawn: list[tuple[Tensor, Tensor]] = []
         for update in range(max(self.n_updates)):
             on = [update < k for k in self.n_updates]
             drawn = [
@@ -176,10 +186,14 @@ class _Block:
         z = self._stack([t.latents(n, rng) for t, rng in zip(self.trainers, rngs, strict=True)])
         x_fake = self.g(z)
         if self.relativistic:
-            pair = self.d(self._seen(torch.cat([x_real, x_fake], 1), rngs, None))
-            g_losses = self._losses(lambda loss, both: loss.g_loss(both.chunk(2, -1)[1], both.chunk(2, -1)[0]), pair)
+            pair = self.d(self._seen_in_pairs(x_real, x_fake, rngs))
+            g_losses = self._losses(
+                lambda loss, both: loss.g_loss(both.chunk(2, -1)[1], both.chunk(2, -1)[0]), pair
+            )
         else:
-            g_losses = self._losses(lambda loss, fake: loss.g_loss(fake, None), self.d(self._seen(x_fake, rngs, None)))
+            g_losses = self._losses(
+                lambda loss, fake: loss.g_loss(fake, None), self.d(self._seen(x_fake, rngs, None))
+            )
         g_gradient = self.g.gradient(g_losses)
         self.g.step(g_gradient, g_lr, self.beta1, self.beta2, None)
         for trainer in self.trainers:
@@ -210,10 +224,22 @@ class _Block:
         ]
         return torch.stack(rows)
 
+    def _seen_in_pairs(self, x_real: Tensor, x_fake: Tensor, rngs: Sequence[torch.Generator]) -> Tensor:
+        """Do `_seen` for G where some losses need real data; the others draw for generated data alone."""
+        rows = [
+            t.seen(torch.cat([real, fake]), rng)
+            if t.loss.relativistic
+            else torch.cat([real, t.seen(fake, rng)])
+            for t, real, fake, rng in zip(self.trainers, x_real, x_fake, rngs, strict=True)
+        ]
+        return torch.stack(rows)
+
     def _penalties(self, seen: Tensor) -> Tensor:
         """Return R1 (and R2 for relativistic losses), `(n,)`, 0 where it is off or not due."""
         half = seen.shape[1] // 2
-        gammas = [t.config.penalty_every * t.settings.r1_gamma if t.penalty_due else 0.0 for t in self.trainers]
+        gammas = [
+            t.config.penalty_every * t.settings.r1_gamma if t.penalty_due else 0.0 for t in self.trainers
+        ]
         if not any(gammas):
             return seen.new_zeros(len(self.trainers))
         x = seen.detach().requires_grad_(True)
@@ -227,7 +253,11 @@ class _Block:
         norms = tuple(
             norm
             for gradient, before, stack in networks
-            for norm in (gradient.norm(dim=1), (stack.vector.detach() - before).norm(dim=1), before.norm(dim=1))
+            for norm in (
+                gradient.norm(dim=1),
+                (stack.vector.detach() - before).norm(dim=1),
+                before.norm(dim=1),
+            )
         )
         self.recorder.measure(norms)
         for i, trainer in enumerate(self.trainers):
