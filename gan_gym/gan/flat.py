@@ -1,4 +1,4 @@
-"""A network whose parameters lie in one vector, so that norms, averages and optimizer steps are single kernels."""
+"""A network whose parameters lie in one vector: norms, averages and optimizer steps are single kernels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ class FlatModule:
         self.module = module
         self.parameters = parameters
         self.buffers = list(module.buffers())
-        self.vector = nn.Parameter(torch.cat([p.detach().reshape(-1) for p in parameters]), requires_grad=trainable)
+        self.vector = nn.Parameter(
+            torch.cat([p.detach().reshape(-1) for p in parameters]), requires_grad=trainable
+        )
         if trainable:
             self.vector.grad = torch.zeros_like(self.vector)
         start = 0
@@ -38,23 +40,7 @@ class FlatModule:
         assert self.vector.grad is not None
         return self.vector.grad
 
-    def state(self) -> dict[str, Tensor]:
-        """Return copies of the parameter vector and of the module's buffers."""
-        return {name: tensor.clone() for name, tensor in self._tensors().items()}
-
-    def _tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the parameter vector and the module's buffers by name, not copied."""
         buffers = {f"buffer.{name}": buffer for name, buffer in self.module.named_buffers()}
         return {"vector": self.vector.detach(), **buffers}
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Copy a state made by `state` into this network.
-
-        Raises:
-            ValueError: if the state belongs to another architecture.
-        """
-        expected = self._tensors()
-        if set(expected) != set(state) or any(expected[k].shape != state[k].shape for k in expected):
-            raise ValueError("the state belongs to another architecture; build the network it was saved from")
-        with torch.no_grad():
-            for name, target in expected.items():
-                target.copy_(state[name])

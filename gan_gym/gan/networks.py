@@ -1,7 +1,7 @@
-"""Generators and discriminators: for points in the plane, and for patches of any size that is a multiple of 8.
+"""Generators and discriminators: for points, and for patches of any size that is a multiple of 8.
 
-A network of your own needs no base class: a `torch.nn.Module` that fits `Generator` or `Discriminator` is enough. Pass
-the pair to `GANTrainer`, or add it to `NETWORKS` under a name to use it in the environments.
+A network of your own needs no base class: a `torch.nn.Module` that fits `Generator` or `Discriminator` is
+enough. Pass the pair to `GANTrainer`, or add it to `NETWORKS` under a name to use it in the environments.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Discriminator(Protocol):
     """A module that scores samples."""
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Map `(N, *shape)` samples to `(N,)` logits, higher for real; one sample's logit must not depend on others."""
+        """Map `(N, *shape)` samples to `(N,)` logits, higher for real; each sample is scored alone."""
         ...
 
 
@@ -67,5 +67,7 @@ def build_networks(name: str, shape: Shape, seed: int) -> tuple[nn.Module, nn.Mo
     """
     networks = lookup(NETWORKS, name, "networks")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed(seed, "networks"))
+        torch.default_generator.manual_seed(
+            stream_seed(seed, "networks")
+        )  # torch.manual_seed also seeds GPUs
         return networks.generator(shape), networks.discriminator(shape)

@@ -40,11 +40,11 @@ class Statistics:
     d_step_ratio: float = 0.0
     """Relative weight change per step of the discriminator, |dw| / |w|."""
     g_straightness: float = 0.0
-    """Distance the generator moved over the block relative to the length of its path (1 = straight, 0 = in circles)."""
+    """Distance the generator moved in the block over the length of its path (1 straight, 0 in circles)."""
     d_straightness: float = 0.0
     """The same for the discriminator."""
     diverged: bool = False
-    """Whether a loss, gradient or weight is not finite; the other fields then hold their last finite values."""
+    """Whether a loss, gradient or update was not finite; the others then hold their last finite values."""
 
     def as_dict(self) -> dict[str, float]:
         """Return the fields by name."""
@@ -52,7 +52,7 @@ class Statistics:
 
 
 class Recorder:
-    """Collects a block's tensors without reading them; `batch` is the shape of a population, `()` for one GAN."""
+    """Collects a block's tensors without reading them; `batch` is `(n,)` of a population, `()` of a GAN."""
 
     def __init__(self) -> None:
         self.losses: list[Tensor] = []
@@ -65,7 +65,7 @@ class Recorder:
         self.logits.append(logits.detach())
 
     def measure(self, norms: tuple[Tensor, ...]) -> None:
-        """Record the six norms of a measured step, each `batch`: gradient, update and weight norms of G, then of D."""
+        """Record six norms of a measured step, each `batch`: gradient, update, weight norm of G, then D."""
         self.norms += norms
 
     def summary(self, last: list[Statistics], moved: Tensor, sizes: tuple[int, int]) -> list[Statistics]:

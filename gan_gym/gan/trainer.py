@@ -1,7 +1,7 @@
 """Train one GAN; no RL here.
 
-The inner step reads top to bottom in `GANTrainer._inner_step`. Everything random in it is a function of the seed and
-the number of images seen, so a trainer restored from `state()` continues bit for bit (on the CPU).
+The inner step reads top to bottom in `GANTrainer._inner_step`. Everything random in it is a function of the
+seed and the number of images seen, so a trainer restored from `state()` continues bit for bit (on the CPU).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class TrainerConfig:
     beta2: float = 0.99
     """Adam's second-moment decay."""
     ema_halflife: int = 2500
-    """Half-life of the averaged generator, in images; shorter at the start of a run (a twentieth of the images seen)."""
+    """Half-life of the averaged generator, in images; at most a twentieth of the images seen."""
     penalty_every: int = 4
     """Inner steps between two gradient penalties; their weight is multiplied by it (lazy regularisation)."""
 
@@ -80,7 +80,8 @@ class GANTrainer:
         settings: what may change; replace `trainer.settings` between two calls of `train`.
         seed: seed of all randomness of this trainer.
         device: torch device.
-        similarity: maps generated samples to similarities `(N,)` in [0, 1]; called only while `reward_weight` > 0.
+        similarity: maps generated samples to similarities `(N,)` in [0, 1]; called only while `reward_weight`
+            > 0.
 
     Example:
         >>> G, D = build_networks("mlp", (2,), seed=0)
@@ -93,7 +94,7 @@ class GANTrainer:
         generator: nn.Module,
         discriminator: nn.Module,
         source: Source,
-        config: TrainerConfig = TrainerConfig(),  # noqa: B008 (frozen)
+        config: TrainerConfig = TrainerConfig(),
         settings: Settings = Settings(),  # noqa: B008 (frozen)
         *,
         seed: int = 0,
@@ -114,8 +115,8 @@ class GANTrainer:
         self.statistics = Statistics()
 
     def _adam(self, network: FlatModule) -> torch.optim.Adam:
-        # One flat parameter makes the fused optimizer a single kernel; its state exists from the start, so that
-        # saving and loading need no special case before the first step.
+        # One flat parameter makes the fused optimizer a single kernel; its state exists from the start, so
+        # that saving and loading need no special case before the first step.
         optimizer = torch.optim.Adam([network.vector], betas=(0.0, self.config.beta2), fused=True)
         zeros = torch.zeros_like(network.vector, requires_grad=False)
         optimizer.state[network.vector] = {
@@ -127,7 +128,7 @@ class GANTrainer:
 
     @staticmethod
     def _first_gain(network: FlatModule) -> float:
-        """Return relative weight change per unit of learning rate of Adam's first step, whose entries are +-lr."""
+        """Return relative weight change per unit of learning rate of Adam's first step, all entries +-lr."""
         return math.sqrt(network.vector.numel()) / (float(network.vector.detach().norm()) + 1e-12)
 
     @property
@@ -143,10 +144,15 @@ class GANTrainer:
         """Do `n_steps` inner steps and return their statistics.
 
         Raises:
-            ValueError: if `n_steps` is below 1.
+            ValueError: if `n_steps` is below 1, or `reward_weight` is above 0 without a `similarity`.
         """
         if n_steps < 1:
             raise ValueError(f"n_steps is {n_steps}; give a whole number >= 1")
+        if self.settings.reward_weight > 0 and self.similarity is None:
+            raise ValueError(
+                f"reward_weight is {self.settings.reward_weight} but the trainer has no similarity; "
+                "pass `similarity`, or set reward_weight to 0"
+            )
         recorder = Recorder()
         before = self.g.vector.detach().clone(), self.d.vector.detach().clone()
         for i in range(n_steps):
@@ -180,7 +186,8 @@ class GANTrainer:
     ) -> tuple[Tensor, Tensor]:
         s, loss = self.settings, self.loss
         weight = None
-        if s.reward_weight > 0 and self.similarity is not None:
+        if s.reward_weight > 0:
+            assert self.similarity is not None
             weight = 1 - s.reward_weight * self.similarity(x_fake)
         self.d.gradient.zero_()
         # the discriminator scores each sample alone, so real and fake share one pass
@@ -257,7 +264,7 @@ class GANTrainer:
     def averaging_weight(self) -> float:
         """How far the averaged generator moves to the current one in an inner step."""
         halflife = min(self.config.ema_halflife, self.n_images / 20 + 1e-9)
-        return 1 - 0.5 ** (self.config.batch_size / halflife)
+        return 1 - math.pow(0.5, self.config.batch_size / halflife)
 
     def _average(self) -> None:
         weight = self.averaging_weight
@@ -271,7 +278,7 @@ class GANTrainer:
 
     @staticmethod
     def _measure(network: FlatModule, measured: bool) -> Callable[[], tuple[Tensor, ...]]:
-        """Return a function that measures the update since now: gradient, update and weight norms, scalars."""
+        """Return a function that measures the update since now: gradient, update and weight norm."""
         if not measured:
             return tuple
         before = network.vector.detach().clone()
@@ -282,7 +289,7 @@ class GANTrainer:
         )
 
     def follow_update_ratios(self, g_norms: tuple[Tensor, ...], d_norms: tuple[Tensor, ...]) -> None:
-        """Learn what relative weight change a unit of learning rate makes, where the update ratios are in force.
+        """Learn what relative weight change a unit of learning rate makes, where update ratios are in force.
 
         Args:
             g_norms: gradient, update and weight norm of a measured step of G, scalars.
@@ -306,17 +313,27 @@ class GANTrainer:
 
     @property
     def is_finite(self) -> bool:
-        """Whether all weights of both networks are finite."""
-        return bool(torch.isfinite(self.g.vector.sum() + self.d.vector.sum()))
+        """Whether all weights of both networks are finite, and so are Adam's second moments.
+
+        A second moment that overflows leaves the weights finite but stuck: they would never move again.
+        """
+        moments = [o.state[n.vector]["exp_avg_sq"] for n, o in self._trained]
+        return bool(torch.isfinite(sum(m.sum() for m in (self.g.vector, self.d.vector, *moments))))
+
+    @property
+    def _trained(self) -> tuple[tuple[FlatModule, torch.optim.Adam], ...]:
+        return (self.g, self.g_optimizer), (self.d, self.d_optimizer)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """Return all tensors that training changes, not copied."""
+        networks = {"g": self.g.tensors(), "d": self.d.tensors(), "g_ema": self.g_ema.tensors()}
+        moments = {"g_optimizer": self.g_optimizer.state, "d_optimizer": self.d_optimizer.state}
+        parts = networks | {name: next(iter(state.values())) for name, state in moments.items()}
+        return {f"{name}.{key}": tensor for name, part in parts.items() for key, tensor in part.items()}
 
     def state(self) -> State:
         """Return a copy of all that training changes: tensors, and JSON-able values."""
-        tensors = {}
-        for name, network in (("g", self.g), ("d", self.d), ("g_ema", self.g_ema)):
-            tensors |= {f"{name}.{key}": value for key, value in network.state().items()}
-        for name, optimizer in (("g_optimizer", self.g_optimizer), ("d_optimizer", self.d_optimizer)):
-            (moments,) = optimizer.state.values()
-            tensors |= {f"{name}.{key}": value.clone() for key, value in moments.items()}
+        tensors = {name: tensor.clone() for name, tensor in self._tensors().items()}
         values = {
             "n_images": self.n_images,
             "gains": dict(self.gains),
@@ -329,15 +346,17 @@ class GANTrainer:
         """Continue from a state made by `state`.
 
         Raises:
-            ValueError: if the state belongs to another architecture.
+            ValueError: if the state belongs to another architecture; this trainer then stays as it was.
         """
         tensors, values = state
-        for name, network in (("g", self.g), ("d", self.d), ("g_ema", self.g_ema)):
-            network.load_state({k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")})
-        for name, optimizer in (("g_optimizer", self.g_optimizer), ("d_optimizer", self.d_optimizer)):
-            (moments,) = optimizer.state.values()
-            for key, value in moments.items():
-                value.copy_(tensors[f"{name}.{key}"])
+        expected = self._tensors()
+        if set(expected) != set(tensors) or any(expected[k].shape != tensors[k].shape for k in expected):
+            raise ValueError(
+                "the state belongs to another architecture; build the networks it was saved from"
+            )
+        with torch.no_grad():
+            for name, target in expected.items():
+                target.copy_(tensors[name])
         self.n_images = values["n_images"]
         self.gains = dict(values["gains"])
         self.settings = Settings(**values["settings"])
