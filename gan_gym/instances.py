@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ class Distribution:
     """A distribution of instances."""
 
     lr: tuple[float, float] | None
-    """Range of both learning rates, drawn log-uniformly and independently; `None` keeps the default settings."""
+    """Range of both learning rates, drawn log-uniformly and independently; `None` keeps the defaults."""
     beta1: tuple[float, ...] = ()
     """Values of `beta1` drawn uniformly."""
     losses: tuple[str, ...] = ()
@@ -41,7 +42,7 @@ INSTANCES: dict[str, Distribution] = {
     "train": Distribution(lr=(1e-5, 1e-2), beta1=(0.0, 0.5, 0.9), losses=("non_saturating", "hinge")),
     "test": Distribution(lr=(1e-5, 1e-2), beta1=(0.0, 0.5, 0.9), losses=("non_saturating", "hinge")),
 }
-"""`default` is the user's own setting with a fresh seed. `train` and `test` have equal ranges and disjoint seeds."""
+"""`default`: the user's own setting, a fresh seed. `train` and `test`: equal ranges, disjoint seeds."""
 
 _SPLIT = {name: index for index, name in enumerate(INSTANCES)}
 
@@ -61,7 +62,8 @@ def draw(
         rng: private generator; the draw uses no other.
         loss: loss kept where the distribution names none.
         settings: settings kept where the distribution draws none.
-        knobs: names of the knobs an agent turns; an update ratio among them is drawn in place of its learning rate.
+        knobs: names of the knobs an agent turns; an update ratio among them is drawn in place of its learning
+            rate.
     """
     distribution = INSTANCES[name]
     # the seed's residue is the split, so no test instance can ever be met in training
@@ -102,7 +104,9 @@ def check_options(options: Mapping[str, Any]) -> dict[str, float]:
             raise ValueError(unknown(name, [*KNOBS, "snapshot"], "reset option"))
         knob = KNOBS[name]
         allowed_low = 0.0 if knob.can_be_off else knob.low
-        if not isinstance(value, int | float) or not allowed_low <= value <= knob.high:
-            raise ValueError(f"reset option {name} is {value!r}; give a number in [{allowed_low:g}, {knob.high:g}]")
+        if not isinstance(value, Real) or not allowed_low <= float(value) <= knob.high:
+            raise ValueError(
+                f"reset option {name} is {value!r}; give a number in [{allowed_low:g}, {knob.high:g}]"
+            )
         settings[name] = float(value)
     return settings

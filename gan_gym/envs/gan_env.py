@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any, ClassVar, Self
@@ -13,14 +12,14 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
-from torch import Tensor
 
 import gan_gym.instances
 import gan_gym.knobs
 from gan_gym.devices import resolve_device
+from gan_gym.envs.episode import Episode
 from gan_gym.envs.problem import Problem
 from gan_gym.envs.snapshot import Snapshot
-from gan_gym.gan import LOSSES, NETWORKS, GANTrainer, Settings, Statistics, TrainerConfig, build_networks
+from gan_gym.gan import LOSSES, NETWORKS, GANTrainer, Settings, TrainerConfig, build_networks
 from gan_gym.instances import Instance
 from gan_gym.names import lookup
 from gan_gym.observations import Signals, names, observe
@@ -34,8 +33,6 @@ COLLAPSE_PATIENCE = 5
 """Env steps in a row below `COLLAPSED_DIVERSITY` after which a run counts as collapsed."""
 DEFAULT_UPDATE_RATIO = 1e-3
 """Where a default instance starts a relative weight change that is among the knobs."""
-TRACE_LENGTH = 400
-"""Env steps kept for `render`."""
 
 Array = NDArray[np.float32]
 
@@ -44,13 +41,14 @@ class GANEnv(gym.Env[Array, Array]):
     """Base of the four environments; its docstring holds the tables they share.
 
     ## Description
-    One episode is one GAN training run; one env step is a block of `inner_steps` generator and discriminator updates.
-    The agent turns the optimizers' knobs between two blocks and is rewarded for the quality of what is generated.
+    One episode is one GAN training run; one env step is a block of `inner_steps` generator and discriminator
+    updates. The agent turns the optimizers' knobs between two blocks and is rewarded for the quality of what
+    is generated.
 
     ## Action Space
-    `Box(-1.0, 1.0, (3,), float32)` for the default knobs; one component a knob, in the order of `knobs`. 0 keeps a
-    knob (as does all within 0.01 of it), 1 multiplies it by its factor, -1 divides. A knob marked * is off at its
-    smallest value.
+    `Box(-1.0, 1.0, (3,), float32)` for the default knobs; one component a knob, in the order of `knobs`. 0
+    keeps a knob (as does all within 0.01 of it), 1 multiplies it by its factor, -1 divides. A knob marked *
+    is off at its smallest value.
 
     | knob | from | to | factor | meaning |
     |---|---|---|---|---|
@@ -66,8 +64,8 @@ class GANEnv(gym.Env[Array, Array]):
     | d_update_ratio | 1e-05 | 0.1 | 4 | relative weight change per step of D; sets d_lr |
 
     ## Observation Space
-    `Box(-1.0, 1.0, (31,), float32)` for the default knobs. Statistics of a block of inner steps are 0 right after a
-    reset.
+    `Box(-1.0, 1.0, (31,), float32)` for the default knobs. Statistics of a block of inner steps are 0 right
+    after a reset.
 
     | row | name | min | max | meaning |
     |---|---|---|---|---|
@@ -88,7 +86,7 @@ class GANEnv(gym.Env[Array, Array]):
     | 14 | d_step_ratio | -1 | 1 | |dw|/|w| per step of D, decades around 1e-3 |
     | 15 | g_straightness | -1 | 1 | distance over path length of G's weights, -1 circles, 1 straight |
     | 16 | d_straightness | -1 | 1 | the same for D |
-    | 17 | fidelity | -1 | 1 | closeness of generated samples to real ones, 0 noise, 1 real, mapped to [-1, 1] |
+    | 17 | fidelity | -1 | 1 | closeness of generated to real samples, 0 noise, 1 real, mapped to [-1, 1] |
     | 18 | coverage | -1 | 1 | closeness of real samples to generated ones, same scale |
     | 19 | diversity | -1 | 1 | distance among generated samples over that among real ones, minus 1 |
     | 20 | kernel | -1 | 1 | unbiased kernel closeness of the two distributions, same scale as fidelity |
@@ -97,43 +95,46 @@ class GANEnv(gym.Env[Array, Array]):
     | 23 | quality_change | -1 | 1 | change of quality over the env step, units of 0.1 |
     | 24 | progress_remaining | -1 | 1 | share of the budget left, mapped to [-1, 1] |
 
-    Then, for k knobs, k rows `<knob>_position` (where the knob lies between its limits, on a logarithmic scale) and k
-    rows `<knob>_last_action`.
+    Then, for k knobs, k rows `<knob>_position` (where the knob lies between its limits, on a logarithmic
+    scale) and k rows `<knob>_last_action`.
 
     ## Rewards
-    `reward="quality"`: the improvement of the quality score over the env step. Quality lies in [0, 1] (0 = noise,
-    1 = held-out real data) and joins fidelity, coverage and an unbiased kernel distance, in the embedding of the
-    reward model, for points in the plane itself. The undiscounted return is the final quality minus the initial one
-    (potential-based, Ng et al. 1999). On divergence the final quality counts as 0, and 1 is subtracted.
-    `reward="loss_gap"`: -|G loss - D loss|, the reward of FSCO (arXiv 2504.15099), for comparison.
+    `reward="quality"`: the improvement of the quality score over the env step. Quality lies in [0, 1] (0 =
+    noise, 1 = held-out real data) and joins fidelity, coverage and an unbiased kernel distance, in the
+    embedding of the reward model, for points in the plane itself. The undiscounted return is the final
+    quality minus the initial one (potential-based, Ng et al. 1999). On divergence the final quality counts as
+    0, and 1 is subtracted. `reward="loss_gap"`: -|G loss - D loss|, the reward of FSCO (arXiv 2504.15099),
+    for comparison.
 
     ## Starting State
-    New networks, and the settings of an instance: `instances="default"` keeps the environment's own settings and
-    draws a seed; `"train"` and `"test"` draw both learning rates (log-uniform in 1e-5...1e-2), beta1 (0, 0.5 or 0.9),
-    the loss (non-saturating or hinge) and the seed; no seed is in both. `reset(options={"g_lr": 1e-3})` sets any
-    setting of the table above; `reset(options={"snapshot": snapshot})` continues from a snapshot.
+    New networks, and the settings of an instance: `instances="default"` keeps the environment's own settings
+    and draws a seed; `"train"` and `"test"` draw both learning rates (log-uniform in 1e-5...1e-2), beta1 (0,
+    0.5 or 0.9), the loss (non-saturating or hinge) and the seed; no seed is in both. `reset(options={"g_lr":
+    1e-3})` sets any setting of the table above; `reset(options={"snapshot": snapshot})` continues from a
+    snapshot.
 
     ## Episode End
-    `terminated=True` with `info["end"]`: `"budget"` after `episode_steps` env steps (the budget is part of the problem
-    and observed as `progress_remaining`; Pardo et al. 2018), `"diverged"` when a loss, gradient or weight is not
-    finite, `"collapsed"` when all generated samples have been the same for 5 env steps. Never truncated.
+    `terminated=True` with `info["end"]`: `"budget"` after `episode_steps` env steps (the budget is part of
+    the problem and observed as `progress_remaining`; Pardo et al. 2018), `"diverged"` when a loss, gradient
+    or weight is not finite, `"collapsed"` when all generated samples have been the same for 5 env steps.
+    Never truncated.
 
     ## Information
-    The same keys at reset and step: raw statistics (`g_loss`, `d_loss`, `score_real`, ...), `fidelity`, `coverage`,
-    `diversity`, `kernel`, `quality`, all settings by name, `reward_<term>`, `n_images`, `env_step`,
-    `progress_remaining`, `instance_seed`, `loss`, `diverged`, `end`, and `modes`, `modes20`, `hq` (modes with at least
-    one and at least 20 samples of high quality, and the share of such samples; -1 where modes cannot be counted). No
-    clock, no NaN, no tensors.
+    The same keys at reset and step: raw statistics (`g_loss`, `d_loss`, `score_real`, ...), `fidelity`,
+    `coverage`, `diversity`, `kernel`, `quality`, all settings by name, `reward_<term>`, `n_images`,
+    `env_step`, `progress_remaining`, `instance_seed`, `loss`, `diverged`, `end`, and `modes`, `modes20`, `hq`
+    (modes with at least one and at least 20 samples of high quality, and the share of such samples; -1 where
+    modes cannot be counted). No clock, no NaN, no tensors.
 
     ## Arguments
-    See the environments' own docstrings for the data; all take `networks`, `loss`, `batch_size`, `inner_steps`,
-    `episode_steps`, `knobs`, `reward`, `instances`, `device` (`"auto"` is CUDA where there is one; exactness is
-    promised on the CPU) and `render_mode` (`None` or `"rgb_array"`).
+    See the environments' own docstrings for the data; all take `networks`, `loss`, `batch_size`,
+    `inner_steps`, `episode_steps`, `knobs`, `reward`, `instances`, `device` (`"auto"` is CUDA where there is
+    one; exactness is promised on the CPU) and `render_mode` (`None` or `"rgb_array"`).
 
     ## References
     Mustafa 2024, arXiv 2409.20340; knobs, observations and reward are this project's own decisions, the paper
-    publishes none. Pardo et al. 2018, Time Limits in Reinforcement Learning, arXiv 1712.00378. Ng et al. 1999, Policy
-    invariance under reward transformations.
+    publishes none. Pardo et al. 2018, Time Limits in Reinforcement Learning, arXiv 1712.00378. Ng et al.
+    1999, Policy invariance under reward transformations.
 
     ## Version History
     * v0: initial version.
@@ -211,7 +212,8 @@ class GANEnv(gym.Env[Array, Array]):
 
         Args:
             seed: seed of the generator that draws instances; `None` continues it.
-            options: starting values of settings by name, or `{"snapshot": Snapshot}` to continue from one.
+            options: starting values of settings by name; with `"snapshot"` among them, the GAN of that
+                snapshot (and the generator's state then) instead of a new one.
 
         Raises:
             ValueError: if an option is unknown or out of range.
@@ -222,25 +224,29 @@ class GANEnv(gym.Env[Array, Array]):
         settings = gan_gym.instances.check_options(options)
         if snapshot is not None:
             self.restore(snapshot)
-            return self._observation(), self._info()
+            self.set_knobs(settings)
+            return self.current()
         ratios = {k.name: DEFAULT_UPDATE_RATIO for k in self.knobs if k.name.endswith("_update_ratio")}
         drawn = gan_gym.instances.draw(
             self.instances,
             self.np_random,
             loss=self.config.loss,
             settings={**self.default_settings, **ratios},
-            knobs=[knob.name for knob in self.knobs],
+            knobs=self._knob_names,
         )
-        self._start(replace(drawn, settings={**drawn.settings, **settings}))
-        self._similarity = self._similarity_before = self._score(self._sample())
+        instance = replace(drawn, settings={**drawn.settings, **settings})
+        no_action = np.zeros(len(self.knobs), np.float32)
+        self._start(
+            self._new_trainer(instance),
+            Episode(instance, no_action, reward_terms={self.reward: 0.0, "divergence": 0.0}),
+        )
+        self._episode.similarity = self._episode.similarity_before = self._score()
         return self.current()
 
-    def _start(self, instance: Instance) -> None:
-        """Build the instance's trainer and put all counters to their beginning."""
-        self._instance = instance
+    def _new_trainer(self, instance: Instance) -> GANTrainer:
         source = self.problem.source
         g, d = build_networks(self.networks, source.shape, instance.seed)
-        self._trainer = GANTrainer(
+        return GANTrainer(
             g,
             d,
             source,
@@ -250,21 +256,14 @@ class GANEnv(gym.Env[Array, Array]):
             device=self.device,
             similarity=self.problem.scorer.similarity,
         )
+
+    def _start(self, trainer: GANTrainer, episode: Episode) -> None:
+        self._trainer, self._episode = trainer, episode
         self._z = torch.randn(
             max(self.problem.n_scored, self.problem.n_counted),
-            self._trainer.z_dim,
-            generator=generator(instance.seed, "evaluation"),
+            trainer.z_dim,
+            generator=generator(episode.instance.seed, "evaluation"),
         )
-        self._previous = Statistics()
-        self._similarity = self._similarity_before = NOTHING
-        self._modes = (-1, -1, -1.0)
-        self._last_action = np.zeros(len(self.knobs), np.float32)
-        self._reward_terms = self._no_reward()
-        self._n_steps, self._n_collapsed, self._end = 0, 0, ""
-        self._trace: deque[dict[str, float]] = deque(maxlen=TRACE_LENGTH)
-
-    def _no_reward(self) -> dict[str, float]:
-        return {self.reward: 0.0, "divergence": 0.0}
 
     def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
         """Turn the knobs and train for `inner_steps`.
@@ -279,45 +278,49 @@ class GANEnv(gym.Env[Array, Array]):
 
     def turn(self, action: Array) -> None:
         """Turn the knobs: the first part of a step, before the GAN is trained."""
-        if self._end:
-            raise gym.error.ResetNeeded(f"the episode has ended ({self._end}); call reset()")
-        self._previous = self.trainer.statistics
+        statistics, episode = self.trainer.statistics, self._episode
+        if episode.end:
+            raise gym.error.ResetNeeded(f"the episode has ended ({episode.end}); call reset()")
         self.set_knobs(gan_gym.knobs.apply(self.knobs, self._knob_values(), action))
-        self._last_action = np.array(action, np.float32)
+        episode.previous, episode.last_action = statistics, np.array(action, np.float32)
 
     def finish(self) -> tuple[Array, float, bool, bool, dict[str, Any]]:
         """Score the GAN and return what a step returns: its last part, after the GAN was trained."""
-        statistics = self.trainer.statistics
+        episode, statistics = self._episode, self.trainer.statistics
         diverged = statistics.diverged or not self.trainer.is_finite
-        self._n_steps += 1
-        self._similarity_before = self._similarity
-        self._similarity = NOTHING if diverged else self._score(self._sample())
-        collapsed = self._similarity.diversity < COLLAPSED_DIVERSITY
-        self._n_collapsed = self._n_collapsed + 1 if collapsed else 0
+        episode.n_steps += 1
+        episode.similarity_before = episode.similarity
+        episode.similarity = self._nothing() if diverged else self._score()
+        collapsed = episode.similarity.diversity < COLLAPSED_DIVERSITY
+        episode.n_collapsed = episode.n_collapsed + 1 if collapsed else 0
         if diverged:
-            self._end = "diverged"
-        elif self._n_collapsed >= COLLAPSE_PATIENCE:
-            self._end = "collapsed"
-        elif self._n_steps >= self.episode_steps:
-            self._end = "budget"
-        terms = REWARDS[self.reward](self._similarity_before, self._similarity, statistics)
-        self._reward_terms = {**terms, "divergence": -DIVERGENCE_PENALTY if diverged else 0.0}
+            episode.end = "diverged"
+        elif episode.n_collapsed >= COLLAPSE_PATIENCE:
+            episode.end = "collapsed"
+        elif episode.n_steps >= self.episode_steps:
+            episode.end = "budget"
+        terms = REWARDS[self.reward](episode.similarity_before, episode.similarity, statistics)
+        episode.reward_terms = {**terms, "divergence": -DIVERGENCE_PENALTY if diverged else 0.0}
         observation, info = self.current()
-        self._trace.append({key: value for key, value in info.items() if isinstance(value, int | float)})
-        return observation, sum(self._reward_terms.values()), bool(self._end), False, info
+        episode.trace.append({key: value for key, value in info.items() if isinstance(value, int | float)})
+        return observation, sum(episode.reward_terms.values()), bool(episode.end), False, info
 
     def current(self) -> tuple[Array, dict[str, Any]]:
         """Return the observation and info of the present state."""
         return self._observation(), self._info()
 
-    def _sample(self) -> Tensor:
-        return self.trainer.sample(self._z)
-
-    def _score(self, samples: Tensor) -> Similarity:
-        """Score samples, and count their modes for `info`."""
+    def _score(self) -> Similarity:
+        """Score generated samples, and count their modes for `info`."""
+        samples = self.trainer.sample(self._z)
         if self.problem.count_modes is not None:
-            self._modes = self.problem.count_modes(samples[: self.problem.n_counted].cpu())
+            self._episode.modes = self.problem.count_modes(samples[: self.problem.n_counted].cpu())
         return self.problem.scorer.score(samples[: self.problem.n_scored])
+
+    def _nothing(self) -> Similarity:
+        """Return the score of a GAN that diverged, which has no modes either."""
+        if self.problem.count_modes is not None:
+            self._episode.modes = (0, 0, 0.0)
+        return NOTHING
 
     def set_knobs(self, values: Mapping[str, float]) -> None:
         """Set any settings exactly, as published rules do; agents turn knobs through `step`.
@@ -325,47 +328,58 @@ class GANEnv(gym.Env[Array, Array]):
         Raises:
             ValueError: if a name is unknown or a value out of range.
         """
-        known = [field.name for field in fields(Settings)]
+        known = {field.name: field for field in fields(Settings)}
         for name in values:
-            lookup(dict.fromkeys(known, 0), name, "knob")
-        self.trainer.settings = replace(self.trainer.settings, **values)
+            lookup(known, name, "knob")
+        exact = {name: float(value) for name, value in values.items()}
+        self.trainer.settings = replace(self.trainer.settings, **exact)
+
+    @property
+    def _knob_names(self) -> tuple[str, ...]:
+        return tuple(knob.name for knob in self.knobs)
 
     def _knob_values(self) -> dict[str, float]:
         settings = asdict(self.trainer.settings)
-        return {knob.name: settings[knob.name] for knob in self.knobs}
+        return {name: settings[name] for name in self._knob_names}
+
+    @property
+    def _progress_remaining(self) -> float:
+        return 1 - self._episode.n_steps / self.episode_steps
 
     def _observation(self) -> Array:
+        episode = self._episode
         signals = Signals(
             statistics=self.trainer.statistics,
-            previous=self._previous,
-            equilibrium=LOSSES[self._instance.loss].equilibrium,
-            similarity=as_row(self._similarity),
-            similarity_before=as_row(self._similarity_before),
-            progress_remaining=1 - self._n_steps / self.episode_steps,
-            n_steps=self._n_steps,
+            previous=episode.previous,
+            loss=LOSSES[episode.instance.loss],
+            similarity=as_row(episode.similarity),
+            similarity_before=as_row(episode.similarity_before),
+            progress_remaining=self._progress_remaining,
+            n_steps=episode.n_steps,
         )
-        return observe(signals, self.knobs, self._knob_values(), self._last_action)
+        return observe(signals, self.knobs, self._knob_values(), episode.last_action)
 
     def _info(self) -> dict[str, Any]:
+        episode = self._episode
         g_lr, d_lr = self.trainer.learning_rates
-        modes, modes20, hq = self._modes
+        modes, modes20, hq = episode.modes
         return {
             **self.trainer.statistics.as_dict(),
-            **as_row(self._similarity),
+            **as_row(episode.similarity),
             **asdict(self.trainer.settings),
             "g_lr": g_lr,
             "d_lr": d_lr,
-            **{f"reward_{name}": value for name, value in self._reward_terms.items()},
+            **{f"reward_{name}": value for name, value in episode.reward_terms.items()},
             "modes": modes,
             "modes20": modes20,
             "hq": hq,
             "n_images": self.trainer.n_images,
-            "env_step": self._n_steps,
-            "progress_remaining": 1 - self._n_steps / self.episode_steps,
-            "instance_seed": self._instance.seed,
-            "loss": self._instance.loss,
-            "diverged": self._end == "diverged",
-            "end": self._end,
+            "env_step": episode.n_steps,
+            "progress_remaining": self._progress_remaining,
+            "instance_seed": episode.instance.seed,
+            "loss": episode.instance.loss,
+            "diverged": episode.end == "diverged",
+            "end": episode.end,
         }
 
     def snapshot(self) -> Snapshot:
@@ -374,18 +388,9 @@ class GANEnv(gym.Env[Array, Array]):
         return Snapshot(
             tensors,
             {
+                "knobs": list(self._knob_names),
                 "trainer": values,
-                "instance": asdict(self._instance),
-                "previous": self._previous.as_dict(),
-                "similarity": as_row(self._similarity),
-                "similarity_before": as_row(self._similarity_before),
-                "modes": list(self._modes),
-                "last_action": self._last_action.tolist(),
-                "reward_terms": dict(self._reward_terms),
-                "n_steps": self._n_steps,
-                "n_collapsed": self._n_collapsed,
-                "end": self._end,
-                "trace": list(self._trace),
+                "episode": self._episode.values(),
                 "np_random": self.np_random.bit_generator.state,
             },
         )
@@ -394,28 +399,33 @@ class GANEnv(gym.Env[Array, Array]):
         """Continue from a snapshot of an environment with the same arguments.
 
         Raises:
-            ValueError: if the snapshot belongs to another architecture.
+            ValueError: if the snapshot belongs to other knobs, another reward or another architecture; this
+                environment is then left as it was.
         """
         values = snapshot.values
-        self._start(Instance(**values["instance"]))
-        self.trainer.load_state((snapshot.tensors, values["trainer"]))
-        self._previous = Statistics(**values["previous"])
-        self._similarity = Similarity(**values["similarity"])
-        self._similarity_before = Similarity(**values["similarity_before"])
-        modes, modes20, hq = values["modes"]
-        self._modes = (modes, modes20, hq)
-        self._last_action = np.array(values["last_action"], np.float32)
-        self._reward_terms = dict(values["reward_terms"])
-        self._n_steps, self._n_collapsed = values["n_steps"], values["n_collapsed"]
-        self._end = values["end"]
-        self._trace.extend(values["trace"])
+        episode = Episode.from_values(values["episode"])
+        if values["knobs"] != list(self._knob_names):
+            raise ValueError(
+                f"the snapshot has the knobs {values['knobs']}, this environment {list(self._knob_names)}"
+            )
+        if self.reward not in episode.reward_terms:
+            raise ValueError(
+                f"the snapshot was not made under reward '{self.reward}'; give both the same reward"
+            )
+        trainer = self._new_trainer(episode.instance)
+        trainer.load_state((snapshot.tensors, values["trainer"]))
+        self._start(trainer, episode)
         self.np_random.bit_generator.state = values["np_random"]
 
     def fork(self) -> Self:
-        """Return a bare environment that continues bit for bit from here (on the CPU); data and reward model are shared."""
+        """Return a bare environment that continues bit for bit from here (on the CPU).
+
+        Data and reward model are shared, state is copied.
+        """
+        snapshot = self.snapshot()
         twin = type(self)(**self._arguments())
         twin.problem_of(self)
-        twin.restore(self.snapshot())
+        twin.restore(snapshot)
         return twin
 
     def _arguments(self) -> dict[str, Any]:
@@ -425,7 +435,7 @@ class GANEnv(gym.Env[Array, Array]):
             "batch_size": self.config.batch_size,
             "inner_steps": self.inner_steps,
             "episode_steps": self.episode_steps,
-            "knobs": tuple(knob.name for knob in self.knobs),
+            "knobs": self._knob_names,
             "reward": self.reward,
             "instances": self.instances,
             "device": str(self.device),
@@ -433,10 +443,11 @@ class GANEnv(gym.Env[Array, Array]):
             **self._problem_arguments,
         }
 
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
-        """Return generated beside real samples over the traces of losses, quality and knobs, `(600, 800, 3)` uint8."""
+    def render(self) -> NDArray[np.uint8] | None:
+        """Return a frame: generated beside real samples, and traces; see `render.draw_frame`."""
         if self.render_mode is None:
             return None
+        samples = self.trainer.sample(self._z)
         shown = self.problem.shown
-        samples = self._sample()[: len(shown)].cpu()
-        return draw_frame(shown, samples, list(self._trace) or [self._info()], [knob.name for knob in self.knobs])
+        trace = list(self._episode.trace) or [self._info()]
+        return draw_frame(shown, samples[: len(shown)].cpu(), trace, self._knob_names)
