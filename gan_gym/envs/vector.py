@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Any, ClassVar
 
-import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
@@ -16,18 +15,20 @@ from gan_gym.envs.gan_env import GANEnv
 from gan_gym.envs.histogan import HistoGANEnv
 from gan_gym.envs.points import GridGANEnv, RingGANEnv
 from gan_gym.gan.population import can_batch, train_together
+from gan_gym.observations import names
 
 logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float32]
 
 
-class GANVectorEnv(VectorEnv[Array, Array, Array]):
+class GANVectorEnv(VectorEnv[Array, Array, NDArray[Any]]):
     """`num_envs` environments of one class whose GANs are trained together.
 
-    Each has its own knobs, seed and instance; data and reward model are shared. MLP GANs are trained as one batched
-    computation (`gan.population`), others in turn. Results equal those of single environments within float tolerance.
-    An episode that has ended restarts at the next step (`AutoresetMode.NEXT_STEP`), whose action is ignored.
+    Each has its own knobs, seed and instance; data and reward model are shared. MLP GANs are trained as one
+    batched computation (`gan.population`), others in turn. Results equal those of single environments within
+    float tolerance. An episode that has ended restarts at the next step (`AutoresetMode.NEXT_STEP`), whose
+    action is ignored.
 
     Args:
         num_envs: number of GANs.
@@ -45,6 +46,7 @@ class GANVectorEnv(VectorEnv[Array, Array, Array]):
         first = self.envs[0]
         self.render_mode = first.render_mode
         self.single_observation_space, self.single_action_space = first.observation_space, first.action_space
+        self._shape = (num_envs, len(names(first.knobs)))
         self.observation_space = batch_space(first.observation_space, num_envs)
         self.action_space = batch_space(first.action_space, num_envs)
         self._ended = np.zeros(num_envs, np.bool_)
@@ -53,13 +55,30 @@ class GANVectorEnv(VectorEnv[Array, Array, Array]):
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Array, dict[str, Any]]:
-        """Start all GANs anew; seed `s` gives environment i the seed `s + i`. `options={"reset_mask": ...}` picks some."""
-        seeds = seed if isinstance(seed, list) else [None if seed is None else seed + i for i in range(self.num_envs)]
+        """Start GANs anew.
+
+        Args:
+            seed: one seed an environment, or `s` for `s`, `s + 1`, ...; `None` continues their generators.
+            options: as in `GANEnv.reset`; `"reset_mask"`, `(n,)` bools, leaves the others where they are.
+
+        Raises:
+            ValueError: if the seeds or the mask are not one an environment, or an option is wrong.
+        """
+        seeds = (
+            seed
+            if isinstance(seed, list)
+            else [None if seed is None else seed + i for i in range(self.num_envs)]
+        )
         if len(seeds) != self.num_envs:
-            raise ValueError(f"seed names {len(seeds)} seeds for {self.num_envs} environments; give one for each")
+            raise ValueError(
+                f"seed names {len(seeds)} seeds for {self.num_envs} environments; give one for each"
+            )
         options = dict(options or {})
-        mask = options.pop("reset_mask", np.ones(self.num_envs, np.bool_))
-        observations, infos = np.zeros(self.observation_space.shape, np.float32), {}
+        mask = np.asarray(options.pop("reset_mask", np.ones(self.num_envs, np.bool_)))
+        if mask.shape != (self.num_envs,) or mask.dtype != np.bool_:
+            raise ValueError(f"reset_mask is {mask.dtype} of shape {mask.shape}; give {self.num_envs} bools")
+        observations = np.zeros(self._shape, np.float32)
+        infos: dict[str, Any] = {}
         for i, (env, own_seed) in enumerate(zip(self.envs, seeds, strict=True)):
             if mask[i]:
                 env.problem_of(self.envs[0])
@@ -70,7 +89,9 @@ class GANVectorEnv(VectorEnv[Array, Array, Array]):
             infos = self._add_info(infos, info, i)
         return observations, infos
 
-    def step(self, actions: Array) -> tuple[Array, Array, NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+    def step(
+        self, actions: Array
+    ) -> tuple[Array, NDArray[Any], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Turn all knobs and train all GANs; those whose episode has ended start anew instead."""
         observations, rewards, terminated, all_infos = self.step_envs(actions, ~self._ended)
         infos: dict[str, Any] = {}
@@ -83,19 +104,20 @@ class GANVectorEnv(VectorEnv[Array, Array, Array]):
 
     def step_envs(
         self, actions: Array, mask: NDArray[np.bool_] | None = None
-    ) -> tuple[Array, Array, NDArray[np.bool_], list[dict[str, Any]]]:
+    ) -> tuple[Array, NDArray[Any], NDArray[np.bool_], list[dict[str, Any]]]:
         """Step the environments in `mask` (all of them without one), restarting none.
 
         Returns:
-            Observations `(n, rows)`, rewards `(n,)`, ends `(n,)` and one info an environment; zeros and an empty info
-            where the mask is off.
+            Observations `(n, rows)`, rewards `(n,)`, ends `(n,)` and one info an environment; zeros and an
+            empty info where the mask is off.
         """
         chosen = np.flatnonzero(np.ones(self.num_envs, np.bool_) if mask is None else mask)
         for i in chosen:
             self.envs[i].turn(actions[i])
         self._train([self.envs[i] for i in chosen])
-        observations = np.zeros(self.observation_space.shape, np.float32)
-        rewards, terminated = np.zeros(self.num_envs), np.zeros(self.num_envs, np.bool_)
+        observations = np.zeros(self._shape, np.float32)
+        rewards: NDArray[Any] = np.zeros(self.num_envs)
+        terminated: NDArray[np.bool_] = np.zeros(self.num_envs, np.bool_)
         infos: list[dict[str, Any]] = [{} for _ in self.envs]
         for i in chosen:
             observations[i], rewards[i], terminated[i], _, infos[i] = self.envs[i].finish()
@@ -107,7 +129,9 @@ class GANVectorEnv(VectorEnv[Array, Array, Array]):
             train_together(trainers, envs[0].inner_steps)
             return
         if len(trainers) > 1 and not self._said_fallback:
-            logger.info("these GANs cannot be batched (see gan.population.can_batch); they are trained in turn")
+            logger.info(
+                "these GANs cannot be batched (see gan.population.can_batch); they are trained in turn"
+            )
             self._said_fallback = True
         for env in envs:
             env.trainer.train(env.inner_steps)
