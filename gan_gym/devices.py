@@ -21,6 +21,7 @@ def resolve_device(name: str) -> torch.device:
         raise ValueError(f"device '{name}' is not supported; give 'auto', 'cpu', 'cuda' or 'cuda:N'")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(
-            f"device '{name}' is not here: {torch.cuda.device_count()} CUDA devices found; give 'auto' or 'cpu'"
+            f"device '{name}' is not here: {torch.cuda.device_count()} CUDA devices found; "
+            "give 'auto' or 'cpu'"
         )
     return device

@@ -1,4 +1,4 @@
-"""The hyperparameters an agent turns: one table for the action space, the update rule and the documentation."""
+"""The hyperparameters an agent turns: one table for the action space, the update rule and the manual."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gan_gym.names import lookup
 
 DEAD_ZONE = 0.01
-"""Actions closer to 0 than this keep a knob where it is (discretised spaces have their centre near, not at, 0)."""
+"""Actions closer to 0 than this keep a knob where it is (a discretised space has its centre near 0)."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Knob:
         return 2 * math.log(value / self.low) / math.log(self.high / self.low) - 1
 
     def move(self, value: float, action: float) -> float:
-        """Return the value after an action in [-1, 1]; a move that ends at `low` of a knob that can be off gives 0."""
+        """Return the value after an action in [-1, 1]; a knob that can be off and ends at `low` becomes 0."""
         if abs(action) < DEAD_ZONE:
             return value
         moved = min(max(max(value, self.low) * self.max_factor**action, self.low), self.high)
@@ -70,8 +70,8 @@ def resolve(names: Sequence[str]) -> tuple[Knob, ...]:
     """Return the named knobs in the order given.
 
     Raises:
-        ValueError: if a name is unknown or repeated, none is given, or a learning rate is asked for beside the update
-            ratio that sets it.
+        ValueError: if a name is unknown or repeated, none is given, or a learning rate is asked for beside
+            the update ratio that sets it.
     """
     if isinstance(names, str):
         names = (names,)
@@ -88,7 +88,9 @@ def resolve(names: Sequence[str]) -> tuple[Knob, ...]:
     return chosen
 
 
-def apply(knobs: Sequence[Knob], values: Mapping[str, float], action: NDArray[np.float32]) -> dict[str, float]:
+def apply(
+    knobs: Sequence[Knob], values: Mapping[str, float], action: NDArray[np.float32]
+) -> dict[str, float]:
     """Return the values of `knobs` after an action, one component a knob.
 
     Raises:

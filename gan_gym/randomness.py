@@ -1,7 +1,8 @@
 """Counter-based random streams: every draw is a function of the seed, a stream's name and a counter.
 
-A run that is resumed at image n draws what an uninterrupted run would have drawn, because nothing but (seed, n) is
-needed to re-derive a generator (the idea is EDM2's, arXiv 2312.02696: streams keyed by seed and images seen).
+A run that is resumed at image n draws what an uninterrupted run would have drawn, because nothing but (seed,
+n) is needed to re-derive a generator (the idea is EDM2's, arXiv 2312.02696: streams keyed by seed and images
+seen).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pictures of a run: sample grids, and the frame that `env.render` returns. Headless, without global state."""
+"""Pictures of a run: sample grids, and the frame of `env.render`. Headless, without global state."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ def image_grid(images: Tensor, n_columns: int = 8, scale: int = 1) -> Frame:
     return frame
 
 
-def draw_frame(real: Tensor, fake: Tensor, trace: Sequence[Mapping[str, float]], knobs: Sequence[str]) -> Frame:
+def draw_frame(
+    real: Tensor, fake: Tensor, trace: Sequence[Mapping[str, float]], knobs: Sequence[str]
+) -> Frame:
     """Draw generated samples beside real ones over the traces of quality, losses and knobs.
 
     Args:
@@ -66,8 +68,8 @@ def draw_frame(real: Tensor, fake: Tensor, trace: Sequence[Mapping[str, float]],
     for axis in axes[1]:
         axis.set_xlabel("env step")
         axis.legend(fontsize="small")
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()  # type: ignore[no-untyped-call]
 
 
 def _draw_samples(axis: Axes, samples: Tensor, real: Tensor) -> None:

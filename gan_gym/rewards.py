@@ -22,7 +22,16 @@ N_REFERENCES = 512
 DIVERGENCE_PENALTY = 1.0
 """Subtracted from the reward when a run diverges; the best possible return is below 1."""
 
-__all__ = ["NOTHING", "REWARDS", "Scorer", "Similarity", "as_row", "load_reward_model", "point_scorer", "siamese_scorer"]
+__all__ = [
+    "NOTHING",
+    "REWARDS",
+    "Scorer",
+    "Similarity",
+    "as_row",
+    "load_reward_model",
+    "point_scorer",
+    "siamese_scorer",
+]
 
 
 class Scorer:
@@ -41,7 +50,7 @@ class Scorer:
 
     @torch.no_grad()
     def score(self, samples: Tensor) -> Similarity:
-        """Return how similar generated `(N, *shape)` samples are to real ones; nothing where they are not finite."""
+        """Return how similar generated `(N, *shape)` samples are to real ones; 0 if they are not finite."""
         return self._reference.score(self._features(samples.to(self._device)))
 
     @torch.no_grad()
@@ -62,7 +71,7 @@ def point_scorer(source: MixtureSampler, n_fakes: int, device: torch.device) -> 
 
 @lru_cache(maxsize=4)
 def load_reward_model(folder: str | Path | None, device: torch.device) -> SiameseNet:
-    """Load a fitted MFT-SNN from a folder, or one that ships: `"tissue"` (also where `folder` is None) or `"digits"`.
+    """Load a fitted MFT-SNN from a folder, or one that ships: `"tissue"` (the default) or `"digits"`.
 
     Raises:
         ValueError: if the folder holds no intact model.
@@ -73,8 +82,8 @@ def load_reward_model(folder: str | Path | None, device: torch.device) -> Siames
 def siamese_scorer(model: SiameseNet, patches: PatchSet, n_fakes: int, device: torch.device) -> Scorer:
     """Compare patches in the embedding of a Siamese network; noise is uncorrelated pixels.
 
-    Half of the patches, at most `N_REFERENCES` drawn by a fixed seed, are the references; as many others calibrate
-    the scale.
+    Half of the patches, at most `N_REFERENCES` drawn by a fixed seed, are the references; as many others
+    calibrate the scale.
     """
     order = torch.randperm(len(patches), generator=generator(0, "references"))
     n = min(N_REFERENCES, len(patches) // 2)
@@ -82,7 +91,7 @@ def siamese_scorer(model: SiameseNet, patches: PatchSet, n_fakes: int, device: t
 
     def embed(images: Tensor) -> Tensor:
         with torch.no_grad():
-            return torch.cat([model(part.to(device)) for part in images.split(128)])
+            return torch.cat([model(part.to(device)) for part in torch.split(images, 128)])
 
     reference = ReferenceStatistics(
         embed(to_float(patches.images[order[:n]])),

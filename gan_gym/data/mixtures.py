@@ -45,7 +45,7 @@ class MixtureSampler:
         return torch.add(self.centres[modes], torch.randn(n, 2, generator=rng), alpha=self.std)
 
     def count_modes(self, points: Tensor) -> tuple[int, int, float]:
-        """Count modes as VEEGAN does (arXiv 1705.07761): a point within 3 std of its nearest mode is of high quality.
+        """Count modes as VEEGAN does (arXiv 1705.07761): points within 3 std of a mode are of high quality.
 
         Args:
             points: `(N, 2)` generated points, 2,500 in the protocol.

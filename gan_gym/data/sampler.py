@@ -29,7 +29,8 @@ class PatchSampler:
     def __init__(self, images: Tensor, *, mirror: bool = True) -> None:
         if images.dtype != torch.uint8 or images.ndim != 4 or len(images) == 0:
             raise ValueError(
-                f"images are {images.dtype} of shape {tuple(images.shape)}; give uint8 of shape (N, 3, H, W), N >= 1"
+                f"images are {images.dtype} of shape {tuple(images.shape)}; "
+                "give uint8 of shape (N, 3, H, W), N >= 1"
             )
         self.images, self.mirror = images, mirror
         self.shape = tuple(images.shape[1:])

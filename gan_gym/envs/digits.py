@@ -35,13 +35,14 @@ def _problem(reward_model: str | None, device: torch.device) -> Problem:
 
 
 class StackedDigitsGANEnv(GANEnv):
-    """Small convolutional GAN on three stacked 8 x 8 digits, 1000 modes; spaces, reward and episodes as in `GANEnv`.
+    """Small GAN on three stacked 8 x 8 digits, 1000 modes; spaces, reward and episodes as in `GANEnv`.
 
     ## Description
-    Three digits of scikit-learn's `load_digits` are the red, green and blue channel of one 3 x 8 x 8 image; its mode is
-    the number of three digits. Modes are counted by a separate classifier per channel, fitted on digits the GAN never
-    sees; 1,000 samples are counted per env step, so at most about 632 modes can be seen even by a perfect generator
-    (1000 (1 - (1 - 1/1000)^1000)). The protocol is Stacked MNIST's; figures are comparable only with our own runs.
+    Three digits of scikit-learn's `load_digits` are the red, green and blue channel of one 3 x 8 x 8 image;
+    its mode is the number of three digits. Modes are counted by a separate classifier per channel, fitted on
+    digits the GAN never sees; 1,000 samples are counted per env step, so at most about 632 modes can be seen
+    even by a perfect generator (1000 (1 - (1 - 1/1000)^1000)). The protocol is Stacked MNIST's; figures are
+    comparable only with our own runs.
 
     ## Arguments
     * `reward_model=None`: folder of a fitted MFT-SNN; `None` is the one for stacked digits that ships.

@@ -22,7 +22,7 @@ N_SHOWN = 64
 
 
 def patch_problem(patches: PatchSet, reward_model: str | None, device: torch.device) -> Problem:
-    """Return the problem of generating these patches, scored by a fitted MFT-SNN (`None`: the one that ships)."""
+    """Return the problem of generating these patches; `reward_model=None` is the one that ships."""
     return Problem(
         source=PatchSampler(patches.images.to(device)),
         scorer=siamese_scorer(load_reward_model(reward_model, device), patches, N_SCORED, device),
@@ -42,17 +42,17 @@ class HistoGANEnv(GANEnv):
     """Convolutional GAN on H&E patches; spaces, reward and episodes as in `GANEnv`.
 
     ## Description
-    By default the patches are the embedded synthetic tissue, 32 x 32, with nothing to download; `data` takes a folder of
-    patches or a MedMNIST `.npz`. 128 generated patches are scored per env step in the embedding of a Siamese network
-    (MFT-SNN).
+    By default the patches are the embedded synthetic tissue, 32 x 32, with nothing to download; `data` takes
+    a folder of patches or a MedMNIST `.npz`. 128 generated patches are scored per env step in the embedding
+    of a Siamese network (MFT-SNN).
 
     ## Arguments
     * `data=None`: path of a folder or `.npz`; `None` is the embedded tissue.
     * `image_size=32`: pixels, a whole number or `(height, width)`, multiples of 8.
     * `reward_model=None`: folder of a fitted MFT-SNN; `None` is the small one that ships.
-    * `networks="light"` (or `"residual"`, `"light_weak_d"`), `loss="non_saturating"`, `batch_size=32`, `inner_steps=50`,
-      `episode_steps=40`, `knobs=("g_lr", "d_lr", "instance_noise")`, `reward="quality"`, `instances="default"`,
-      `device="auto"`, `render_mode=None`: see `GANEnv`.
+    * `networks="light"` (or `"residual"`, `"light_weak_d"`), `loss="non_saturating"`, `batch_size=32`,
+      `inner_steps=50`, `episode_steps=40`, `knobs=("g_lr", "d_lr", "instance_noise")`, `reward="quality"`,
+      `instances="default"`, `device="auto"`, `render_mode=None`: see `GANEnv`.
 
     ## References
     Mustafa 2024, arXiv 2409.20340.
@@ -91,13 +91,15 @@ class HistoGANEnv(GANEnv):
             device=device,
             render_mode=render_mode,
             data=None if data is None else str(data),
-            image_size=parse_image_size(tuple(image_size) if isinstance(image_size, Sequence) else image_size),
+            image_size=parse_image_size(
+                tuple(image_size) if isinstance(image_size, Sequence) else image_size
+            ),
             reward_model=None if reward_model is None else str(reward_model),
         )
 
     @classmethod
     def on_patches(cls, patches: PatchSet, **kwargs: Any) -> Self:
-        """Make an environment on patches that are in memory already; `kwargs` as in `gym.make`, without `data`."""
+        """Make an environment on patches in memory; `kwargs` as in `gym.make`, without `data`."""
         env = cls(image_size=patches.image_size, **kwargs)
         env._problem = patch_problem(patches, env._problem_arguments["reward_model"], env.device)
         return env

@@ -44,15 +44,15 @@ class GridGANEnv(GANEnv):
     """MLP GAN on the 5 x 5 grid of Gaussians; spaces, reward and episodes as in `GANEnv`.
 
     ## Description
-    25 modes, 2,500 samples counted per env step. The published protocol is `spacing=2.0, std=0.05`; the default is twice
-    as blunt.
+    25 modes, 2,500 samples counted per env step. The published protocol is `spacing=2.0, std=0.05`; the
+    default is twice as blunt.
 
     ## Arguments
     * `spacing=1.0`: distance of neighbouring modes.
     * `std=0.05`: standard deviation of a mode.
     * `networks="mlp"`, `loss="non_saturating"`, `batch_size=64`, `inner_steps=25`, `episode_steps=40`,
-      `knobs=("g_lr", "d_lr", "instance_noise")`, `reward="quality"`, `instances="default"`, `device="cpu"` (a GPU is
-      slower on networks this small), `render_mode=None`: see `GANEnv`.
+      `knobs=("g_lr", "d_lr", "instance_noise")`, `reward="quality"`, `instances="default"`, `device="cpu"` (a
+      GPU is slower on networks this small), `render_mode=None`: see `GANEnv`.
 
     ## References
     Srivastava et al. 2017, VEEGAN, arXiv 1705.07761; Lin et al. 2018, PacGAN, arXiv 1712.04086.
@@ -103,8 +103,8 @@ class RingGANEnv(GANEnv):
     """MLP GAN on the ring of eight Gaussians; spaces, reward and episodes as in `GANEnv`.
 
     ## Description
-    Eight modes at angles 2 pi i / 8, 2,500 samples counted per env step. The published protocol is `std=0.01`; the
-    default is five times as blunt. Held out: no shipped controller was trained on it.
+    Eight modes at angles 2 pi i / 8, 2,500 samples counted per env step. The published protocol is
+    `std=0.01`; the default is five times as blunt. Held out: no shipped controller was trained on it.
 
     ## Arguments
     * `radius=1.0`: radius of the ring.

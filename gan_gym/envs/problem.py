@@ -13,7 +13,7 @@ from gan_gym.rewards import Scorer
 
 @dataclass(frozen=True)
 class Problem:
-    """Data, reward model and mode counter; shared by all environments and forks of a process, never changed."""
+    """Data, reward model and mode counter; shared by environments and their forks, never changed."""
 
     source: Source
     """Real samples the GAN is trained on."""

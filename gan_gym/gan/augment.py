@@ -1,8 +1,8 @@
-"""Differentiable augmentation of all the discriminator sees (Zhao et al. 2020, DiffAugment, arXiv 2006.10738).
+"""Differentiable augmentation of all D sees (Zhao et al. 2020, DiffAugment, arXiv 2006.10738).
 
-Each sample is augmented with probability p, so that p is a knob as in StyleGAN2-ADA (arXiv 2006.06676). Patches are
-shifted, darkened or brightened, have their contrast changed and a square cut out; points in the plane are turned by
-quarter turns, the one augmentation of a point that does not blur its mode.
+Each sample is augmented with probability p, so that p is a knob as in StyleGAN2-ADA (arXiv 2006.06676).
+Patches are shifted, darkened or brightened, have their contrast changed and a square cut out; points in the
+plane are turned by quarter turns, the one augmentation of a point that does not blur its mode.
 """
 
 from __future__ import annotations
@@ -49,12 +49,14 @@ def _augment_patches(x: Tensor, rng: torch.Generator) -> Tensor:
     columns = torch.arange(width, device=x.device).view(1, 1, 1, -1)
     top = (draws[4] * (1 - CUTOUT) * height).view(-1, 1, 1, 1)
     left = (draws[5] * (1 - CUTOUT) * width).view(-1, 1, 1, 1)
-    inside = (rows >= top) & (rows < top + CUTOUT * height) & (columns >= left) & (columns < left + CUTOUT * width)
+    inside = (
+        (rows >= top) & (rows < top + CUTOUT * height) & (columns >= left) & (columns < left + CUTOUT * width)
+    )
     return x.masked_fill(inside, 0.0)
 
 
 def _shift(x: Tensor, vertical: Tensor, horizontal: Tensor) -> Tensor:
-    """Shift each patch by whole pixels, zeros moving in; `vertical` and `horizontal` are `(N,)` draws in [0, 1)."""
+    """Shift each patch by whole pixels, zeros moving in; draws `(N,)` lie in [0, 1)."""
     n, _, height, width = x.shape
     pad_y, pad_x = round(height * MAX_SHIFT), round(width * MAX_SHIFT)
     padded = F.pad(x, (pad_x, pad_x, pad_y, pad_y))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -14,7 +16,8 @@ def halvings(shape: tuple[int, ...], networks: str) -> tuple[int, tuple[int, int
     """
     if len(shape) != 3 or any(side < 8 or side % 8 for side in shape[1:]):
         raise ValueError(
-            f"networks '{networks}' make patches whose height and width are multiples of 8, not samples of shape {shape}"
+            f"networks '{networks}' make patches whose height and width are multiples of 8, "
+            f"not samples of shape {shape}"
         )
     n, (height, width) = 0, shape[1:]
     while min(height, width) >= 8 and height % 2 == 0 and width % 2 == 0:
@@ -47,7 +50,7 @@ class LightGenerator(nn.Module):
         self.base = (channels[0], height, base_width)
         self.project = nn.Linear(z_dim, channels[0] * height * base_width, bias=False)
         blocks: list[nn.Module] = [nn.BatchNorm2d(channels[0]), nn.ReLU(inplace=True)]
-        for before, after in zip(channels, channels[1:], strict=False):
+        for before, after in pairwise(channels):
             blocks += [
                 nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False),
                 nn.BatchNorm2d(after),
@@ -76,7 +79,7 @@ class LightDiscriminator(nn.Module):
         n, (height, base_width) = halvings(shape, "light")
         channels = [shape[0]] + [width * min(2**k, 8) for k in range(n)]
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(before, after, 4, 2, 1) for before, after in zip(channels, channels[1:], strict=False)
+            nn.Conv2d(before, after, 4, 2, 1) for before, after in pairwise(channels)
         )
         self.score = nn.Linear(channels[-1] * height * base_width, 1)
         self.apply(_initialise)
@@ -90,7 +93,7 @@ class LightDiscriminator(nn.Module):
 
 
 class QuarterDiscriminator(LightDiscriminator):
-    """A `LightDiscriminator` a quarter as wide: too weak to see all modes, the hard setting of PacGAN's protocol."""
+    """A `LightDiscriminator` a quarter as wide: the hard setting of PacGAN's protocol."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__(shape, width=8)

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 def _expect_points(shape: tuple[int, ...]) -> int:
     if len(shape) != 1:
-        raise ValueError(f"networks 'mlp' make points, not samples of shape {shape}; use 'light' or 'residual'")
+        raise ValueError(
+            f"networks 'mlp' make points, not samples of shape {shape}; use 'light' or 'residual'"
+        )
     return shape[0]
 
 
@@ -43,8 +45,8 @@ class MLPGenerator(nn.Module):
 class MLPDiscriminator(nn.Module):
     """Two hidden layers over the points and random Fourier features of them.
 
-    The features (Tancik et al. 2020, arXiv 2006.10739) let a small network resolve modes far narrower than their
-    distance, which a plain MLP cannot within 1,000 steps.
+    The features (Tancik et al. 2020, arXiv 2006.10739) let a small network resolve modes far narrower than
+    their distance, which a plain MLP cannot within 1,000 steps.
 
     Args:
         shape: shape of one sample, `(D,)`.
@@ -55,7 +57,9 @@ class MLPDiscriminator(nn.Module):
 
     frequencies: Tensor
 
-    def __init__(self, shape: tuple[int, ...], width: int = 64, n_features: int = 8, scale: float = math.pi) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], width: int = 64, n_features: int = 8, scale: float = math.pi
+    ) -> None:
         super().__init__()
         dim = _expect_points(shape)
         self.register_buffer("frequencies", torch.randn(dim, n_features) * scale)

@@ -1,12 +1,14 @@
 """A residual pair for quality on GPUs.
 
-Residual blocks without batch statistics: group normalisation in the generator, none in the discriminator; the last
-convolution of every block starts at zero, so that each block starts as the identity (as in R3GAN, arXiv 2501.05441).
+Residual blocks without batch statistics: group normalisation in the generator, none in the discriminator; the
+last convolution of every block starts at zero, so that each block starts as the identity (as in R3GAN, arXiv
+2501.05441).
 """
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -63,7 +65,7 @@ class ResidualGenerator(nn.Module):
         self.z_dim = z_dim
         self.base = (channels[0], height, base_width)
         self.project = nn.Linear(z_dim, math.prod(self.base))
-        self.blocks = nn.Sequential(*(_UpBlock(a, b) for a, b in zip(channels, channels[1:], strict=False)))
+        self.blocks = nn.Sequential(*(_UpBlock(a, b) for a, b in pairwise(channels)))
         self.norm = nn.GroupNorm(8, width)
         self.to_patch = nn.Conv2d(width, shape[0], 3, padding=1)
 
@@ -86,7 +88,7 @@ class ResidualDiscriminator(nn.Module):
         n, (height, base_width) = halvings(shape, "residual")
         channels = [width * min(2**k, 8) for k in range(n + 1)]
         self.from_patch = nn.Conv2d(shape[0], width, 3, padding=1)
-        self.blocks = nn.Sequential(*(_DownBlock(a, b) for a, b in zip(channels, channels[1:], strict=False)))
+        self.blocks = nn.Sequential(*(_DownBlock(a, b) for a, b in pairwise(channels)))
         self.score = nn.Linear(channels[-1] * height * base_width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
