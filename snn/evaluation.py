@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from snn.augmentation import view
+from snn.classes import ClassIndex
 from snn.siamese import embed_images, to_float
 
 
@@ -23,6 +24,7 @@ class Verification:
     """How many pairs were drawn, half of them similar."""
 
 
+@torch.inference_mode()
 def evaluate(
     model: nn.Module,
     images: Tensor,
@@ -31,6 +33,9 @@ def evaluate(
     seed: int = 0,
     n_pairs: int = 4000,
     device: str = "cpu",
+    shift: float = 0.5,
+    flips: bool = True,
+    stain_jitter: float = 0.05,
 ) -> Verification:
     """Measure `model` on pairs drawn from held-out `images`.
 
@@ -41,6 +46,9 @@ def evaluate(
         seed: seed of the pairs and views.
         n_pairs: how many pairs are drawn, half of them similar.
         device: where the network runs.
+        shift: of the views, as in `augmentation.view`; so are `flips` and `stain_jitter`.
+        flips: whether views may be mirrored and turned.
+        stain_jitter: standard deviation of the relative strength of each stain.
 
     Raises:
         ValueError: if the images allow no similar or no dissimilar pair.
@@ -50,16 +58,31 @@ def evaluate(
     if n < 2:
         raise ValueError(f"{n} images allow no dissimilar pair; give at least 2")
     if labels is None:
-        x = images.cpu()
-        first = _embed_views(model, x, generator, device)
-        second = _embed_views(model, x, generator, device)
+
+        def embed_views() -> Tensor:
+            parts = []
+            for part in torch.split(images.cpu(), 256):
+                seen = view(to_float(part), generator, shift=shift, flips=flips, stain_jitter=stain_jitter)
+                parts.append(model(seen.to(device)).cpu())
+            return torch.cat(parts)
+
+        first, second = embed_views(), embed_views()
         a = torch.randint(n, (n_pairs // 2,), generator=generator)
         b = (a + torch.randint(1, n, (len(a),), generator=generator)) % n
         similar, dissimilar = (first[a] * second[a]).sum(dim=1), (first[a] * second[b]).sum(dim=1)
     else:
+        index = ClassIndex(labels)
+        paired = torch.nonzero(index.size > 1).flatten()
+        if len(paired) == 0 or index.n_classes < 2:
+            raise ValueError(
+                f"{index.n_classes} classes of at most {int(index.size.max())} images allow no pair of the "
+                "same and of different classes; give two classes with two images, or labels=None"
+            )
         embeddings = embed_images(model, images, device=device).cpu()
-        same, other = _draw_pairs(labels.cpu(), n_pairs // 2, generator)
-        similar, dissimilar = ((embeddings[i] * embeddings[j]).sum(dim=1) for i, j in (same, other))
+        a = paired[torch.randint(len(paired), (n_pairs // 2,), generator=generator)]
+        b = torch.randint(n, (n_pairs // 2,), generator=generator)
+        similar = (embeddings[a] * embeddings[index.same(a, generator)]).sum(dim=1)
+        dissimilar = (embeddings[b] * embeddings[index.other(b, generator)]).sum(dim=1)
     return Verification(*roc(similar, dissimilar), n_pairs=len(similar) + len(dissimilar))
 
 
@@ -75,39 +98,3 @@ def roc(similar: Tensor, dissimilar: Tensor) -> tuple[float, float]:
     auc = torch.trapezoid(hits, alarms)
     nearest = (1 - hits - alarms).abs().argmin()
     return float(auc), float((1 - hits + alarms)[nearest] / 2)
-
-
-@torch.inference_mode()
-def _embed_views(model: nn.Module, images: Tensor, generator: torch.Generator, device: str) -> Tensor:
-    return torch.cat(
-        [model(view(to_float(batch), generator).to(device)).cpu() for batch in torch.split(images, 256)]
-    )
-
-
-def _draw_pairs(
-    labels: Tensor, n: int, generator: torch.Generator
-) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Draw `n` pairs of one class and `n` of two classes, uniformly over images."""
-    classes, position = torch.unique(labels, return_inverse=True)
-    counts = torch.bincount(position)
-    paired = torch.nonzero(counts[position] > 1).flatten()
-    if len(paired) == 0 or len(classes) < 2:
-        raise ValueError(
-            f"{len(classes)} classes of at most {int(counts.max())} images allow no pair of the same and of "
-            "different classes; give two classes with two images, or labels=None"
-        )
-    order = position.argsort(stable=True)
-    start = counts.cumsum(0) - counts
-    rank = torch.empty_like(order).scatter_(0, order, torch.arange(len(order)) - start[position[order]])
-    i = paired[torch.randint(len(paired), (n,), generator=generator)]
-    size = counts[position[i]]
-    step = 1 + (torch.rand(n, generator=generator) * (size - 1)).long().clamp_max(size - 2)
-    same = (i, order[start[position[i]] + (rank[i] + step) % size])
-    k = torch.randint(len(labels), (n,), generator=generator)
-    # The classes are contiguous in `order`: skip the own one.
-    size = counts[position[k]]
-    outside = (
-        (torch.rand(n, generator=generator) * (len(labels) - size)).long().clamp_max(len(labels) - size - 1)
-    )
-    place = torch.where(outside >= start[position[k]], outside + size, outside)
-    return same, (k, order[place])

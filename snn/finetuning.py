@@ -91,6 +91,8 @@ def finetune(
     if regions is not None:
         _check(regions, region_labels, "regions")
     plan = [stage for stage in stages if stage.source == "patches" or regions is not None]
+    if not plan:
+        raise ValueError("no stage is left: give stages on patches, or regions for the stages on regions")
     for stage in stages:
         if stage not in plan:
             logger.info("stage %r is left out: there are no slides or regions to fit it on", stage.name)
@@ -112,7 +114,7 @@ def finetune(
                     on_step(row)
     model.requires_grad_(True)
     if validation is not None:
-        history.final_auc = evaluate(model, *validation, seed=seed, device=device).auc
+        history.final_auc = _validate(model, validation, plan[-1], seed, device)
     return history
 
 
@@ -160,7 +162,7 @@ def _run(
             for parameter in trained:
                 parameter.requires_grad_(True)
             if validation is not None:
-                auc = evaluate(model, *validation, seed=seed, device=device).auc
+                auc = _validate(model, validation, stage, seed, device)
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * _schedule((step + 1) / stage.n_steps)
         batch = sampler.batch(step)
@@ -175,6 +177,22 @@ def _run(
         clip_grad_norm_(trained, 1.0)
         optimizer.step()
         yield HistoryRow(stage.name, first_step + step, value, auc, sum(p.numel() for p in trained))
+
+
+def _validate(
+    model: SiameseNet, validation: tuple[Tensor, Tensor | None], stage: Stage, seed: int, device: str
+) -> float:
+    images, labels = validation
+    return evaluate(
+        model,
+        images,
+        labels,
+        seed=seed,
+        device=device,
+        shift=stage.shift,
+        flips=stage.flips,
+        stain_jitter=stage.stain_jitter,
+    ).auc
 
 
 def _schedule(done: float) -> float:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from snn.augmentation import degrade, view
+from snn.classes import ClassIndex
 from snn.siamese import to_float
 from snn.stages import Stage
 
@@ -29,7 +30,8 @@ class PairSampler:
     """Draw the pair batch of any step: a function of the seed and the step alone.
 
     Instance discrimination is the base, since an embedding fitted on classes alone would pull each class to a
-    point and be blind to a collapse within it; labels only travel along.
+    point and be blind to a collapse within it; labels refine it. Where there are labels, half of a
+    batch are partners, by class, of the other half.
 
     Args:
         images: uint8 `(M, 3, H, W)`.
@@ -41,6 +43,7 @@ class PairSampler:
     def __init__(self, images: Tensor, labels: Tensor | None, stage: Stage, seed: tuple[int, ...]) -> None:
         self.images = images
         self.labels = labels
+        self.classes = None if labels is None or stage.label_weight == 0 else ClassIndex(labels)
         self.stage = stage
         self.seed = seed
 
@@ -50,8 +53,14 @@ class PairSampler:
         generator = torch.Generator().manual_seed(int(state) >> 1)
         stage = self.stage
         n = min(stage.batch_size, len(self.images))
-        index = torch.randperm(len(self.images), generator=generator)[:n].to(self.images.device)
-        x = to_float(self.images[index]).cpu()
+        index = torch.randperm(len(self.images), generator=generator)[:n]
+        if self.classes is not None:
+            half = n // 2
+            paired = torch.cat([self.classes.same(index[:half], generator), index[: n - half]])
+            distinct = torch.tensor(sorted(set(paired.tolist())))
+            index = distinct if len(distinct) > 1 else index
+            n = len(index)
+        x = to_float(self.images[index.to(self.images.device)]).cpu()
         both = view(
             torch.cat([x, x]),
             generator,
@@ -65,5 +74,5 @@ class PairSampler:
         return PairBatch(
             views=torch.cat([both, damaged]),
             instance=torch.cat([instance, torch.arange(n, n + n_degraded)]),
-            labels=None if self.labels is None else self.labels[index].cpu().repeat(2),
+            labels=None if self.labels is None else self.labels.cpu()[index].repeat(2),
         )
