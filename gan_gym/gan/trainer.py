@@ -244,7 +244,7 @@ class GANTrainer:
             x = seen if self.loss.relativistic else seen[:n]
             penalty = every * gamma / 2 * self._gradients(x).square().sum() / n
         if interpolated > 0:
-            mix = torch.rand(n, *(1,) * (seen.ndim - 1), generator=rng).to(self.device)
+            mix = torch.rand(n, *(1,) * (seen.ndim - 1), generator=rng).to(seen)
             norm = self._gradients(torch.lerp(seen[:n], seen[n:], mix)).flatten(1).norm(dim=1)
             wgan = every * interpolated * (norm - 1).square().mean()
             penalty = wgan if penalty is None else penalty + wgan

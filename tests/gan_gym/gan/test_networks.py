@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gan_gym.gan import NETWORKS, build_networks
+
+SIZES = [(8, 8), (24, 40), (32, 32), (64, 32)]
+CASES = [(name, (2,) if name == "mlp" else (3, *size)) for name in NETWORKS for size in SIZES]
+
+
+@pytest.mark.parametrize(("name", "shape"), dict.fromkeys(CASES))
+def test_shapes_and_range(name: str, shape: tuple[int, ...]) -> None:
+    generator, discriminator = build_networks(name, shape, seed=0)
+    z = torch.randn(2, generator.z_dim, generator=torch.Generator().manual_seed(0))
+    samples = generator(z)
+    assert samples.shape == (2, *shape)
+    assert len(shape) == 1 or samples.abs().max() <= 1
+    assert discriminator(samples).shape == (2,)
+
+
+@pytest.mark.parametrize(("name", "shape"), [c for c in CASES if c[1] in ((2,), (3, 8, 8))])
+def test_discriminators_score_each_sample_alone(name: str, shape: tuple[int, ...]) -> None:
+    _, discriminator = build_networks(name, shape, seed=0)
+    x = torch.randn(6, *shape, generator=torch.Generator().manual_seed(1))
+    alone = torch.cat([discriminator(row) for row in x.split(1)])
+    torch.testing.assert_close(discriminator(x), alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", set(NETWORKS) - {"mlp"})
+@pytest.mark.parametrize("size", [(12, 16), (16, 20), (4, 8), (0, 8)])
+def test_refuses_sizes_that_are_no_multiple_of_8(name: str, size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="multiples of 8"):
+        build_networks(name, (3, *size), seed=0)
+
+
+@pytest.mark.parametrize(("name", "shape"), [("mlp", (3, 8, 8)), ("light", (2,)), ("residual", (2,))])
+def test_refuses_the_wrong_kind_of_sample(name: str, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=name):
+        build_networks(name, shape, seed=0)
+
+
+@pytest.mark.parametrize(("name", "shape"), [("mlp", (2,)), ("light", (3, 8, 8)), ("residual", (3, 8, 8))])
+def test_weights_are_a_function_of_the_seed_alone(name: str, shape: tuple[int, ...]) -> None:
+    before = torch.get_rng_state()
+    first, again, other = (
+        [t for network in build_networks(name, shape, seed) for t in network.state_dict().values()]
+        for seed in (5, 5, 6)
+    )
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_unknown_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(ValueError, match="unknown networks 'ligth'; did you mean 'light'"):
+        build_networks("ligth", (3, 8, 8), seed=0)
