@@ -105,18 +105,16 @@ class ReferenceStatistics:
         among_real = torch.cdist(real, real)
         self._mean_real = float(_off_diagonal_mean(among_real))
         tiny = 1e-6 * max(self._mean_real, 1e-6)
-        self._fidelity_scale = max(float(nearest_real.median()), tiny)
-        self._coverage_scale = max(float(nearest_held.median()), tiny)
+        self.fidelity_scale = max(float(nearest_real.median()), tiny)
+        self.coverage_scale = max(float(nearest_held.median()), tiny)
         wide = max(float(among_real.median()), tiny)
-        narrow = min(2 * self._coverage_scale, wide)
-        self._gammas = [
-            0.5 / (narrow * (wide / narrow) ** (k / (_N_KERNELS - 1))) ** 2 for k in range(_N_KERNELS)
-        ]
+        narrow = min(2 * self.coverage_scale, wide)
+        self.kernel_widths = [narrow * (wide / narrow) ** (k / (_N_KERNELS - 1)) for k in range(_N_KERNELS)]
         self._kernel_real = [float(value) for value in self._kernel_means(among_real, off_diagonal=True)]
 
-        ones = torch.stack([self._raw(draw) for draw in held_draws]).mean(dim=0)
-        zeros = torch.stack([self._raw(draw) for draw in noise_draws]).mean(dim=0)
-        repeated = torch.stack([self._raw(point.expand(2, -1)) for point in points]).mean(dim=0)
+        ones = torch.stack([self.raw(draw) for draw in held_draws]).mean(dim=0)
+        zeros = torch.stack([self.raw(draw) for draw in noise_draws]).mean(dim=0)
+        repeated = torch.stack([self.raw(point.expand(2, -1)) for point in points]).mean(dim=0)
         zeros[2] = torch.minimum(zeros[2], repeated[2])
         self._zero = zeros[:3]
         self._span = (ones[:3] - zeros[:3]).clamp_min(1e-6)
@@ -129,7 +127,7 @@ class ReferenceStatistics:
             ValueError: if there are fewer than 2 fakes or their dimensions differ from the references'.
         """
         fake = _shaped("fake_features", fake_features, 2, self.real)
-        raw = self._raw(fake)
+        raw = self.raw(fake)
         if not bool(torch.isfinite(raw).all()):
             return NOTHING
         linear = (raw[:3] - self._zero) / self._span
@@ -152,12 +150,12 @@ class ReferenceStatistics:
         self.real, self._zero, self._span = (t.to(device) for t in (self.real, self._zero, self._span))
         return self
 
-    def _raw(self, fake: Tensor) -> Tensor:
-        """Return fidelity, kernel, coverage, diversity before calibration."""
+    def raw(self, fake: Tensor) -> Tensor:
+        """Return fidelity, kernel, coverage and diversity `(4,)` of fakes `(N, D)` before calibration."""
         across = torch.cdist(fake, self.real)
         among = torch.cdist(fake, fake)
         fidelity = self._fidelity(across.amin(dim=1)).mean()
-        coverage = (1 / (1 + (across.amin(dim=0) / self._coverage_scale).square())).mean()
+        coverage = (1 / (1 + (across.amin(dim=0) / self.coverage_scale).square())).mean()
         diversity = _off_diagonal_mean(among) / max(self._mean_real, 1e-12)
         overlaps = [
             2 * k_fr / (k_ff + k_rr).clamp_min(1e-12)
@@ -172,14 +170,16 @@ class ReferenceStatistics:
         return torch.stack([fidelity, kernel, coverage, diversity])
 
     def _fidelity(self, nearest: Tensor) -> Tensor:
-        return -torch.log1p((nearest / self._fidelity_scale).square())
+        return -torch.log1p((nearest / self.fidelity_scale).square())
 
     def _kernel_means(self, distances: Tensor, *, off_diagonal: bool = False) -> list[Tensor]:
         """Return the mean of each Gaussian kernel over a matrix of distances (without the diagonal)."""
         squared = distances.square()
         means = []
-        for gamma in self._gammas:
-            kernel = (squared * -gamma).clamp_(min=-80).exp_()  # denormal results would be 30 times slower
+        for width in self.kernel_widths:
+            kernel = (
+                (squared * (-0.5 / width**2)).clamp_(min=-80).exp_()
+            )  # denormal results would be 30 times slower
             means.append(_off_diagonal_mean(kernel, diagonal=1.0) if off_diagonal else kernel.mean())
         return means
 

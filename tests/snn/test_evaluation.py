@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor, nn
+
+from snn import evaluate
+from snn.classes import ClassIndex
+from snn.evaluation import roc
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_roc_equals_sklearn_with_ties(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    similar = (torch.randn(80, generator=generator) + 1).mul(3).round()
+    dissimilar = torch.randn(50, generator=generator).mul(3).round()
+    auc, eer = roc(similar, dissimilar)
+    truth = [1] * 80 + [0] * 50
+    assert auc == pytest.approx(roc_auc_score(truth, torch.cat([similar, dissimilar]).numpy()))
+    assert 0 < eer < 0.5
+
+
+def test_roc_end_points() -> None:
+    low, high = torch.zeros(5), torch.ones(7)
+    assert roc(high, low) == (1.0, 0.0)
+    assert roc(low, high) == (0.0, 1.0)
+    assert roc(low, low) == (0.5, 0.5)
+
+
+def test_partners_are_of_the_same_and_of_other_classes() -> None:
+    labels = torch.tensor([3, 1, 1, 3, 2, 1, 3, 3, 1])
+    index = ClassIndex(labels)
+    generator = torch.Generator().manual_seed(0)
+    every = torch.arange(9).repeat(200)
+    same, other = index.same(every, generator), index.other(every, generator)
+    assert torch.equal(labels[same], labels[every])
+    assert bool((labels[other] != labels[every]).all())
+    paired = labels[every] != 2
+    assert bool((same != every)[paired].all())
+    for i in range(9):
+        reached_same, reached_other = set(same[every == i].tolist()), set(other[every == i].tolist())
+        assert reached_same == {j for j in range(9) if labels[j] == labels[i] and (j != i or labels[i] == 2)}
+        assert reached_other == {j for j in range(9) if labels[j] != labels[i]}
+
+
+class _MeanColour(nn.Module):
+    """Embeds an image as the direction of its mean colour."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.normalize(x.mean(dim=(2, 3)) + 1e-3, dim=1)
+
+
+def _colours() -> tuple[Tensor, Tensor]:
+    labels = torch.arange(40) % 2
+    images = torch.randint(0, 60, (40, 3, 16, 16), generator=torch.Generator().manual_seed(0))
+    images[labels == 0, 0] += 180
+    images[labels == 1, 2] += 180
+    return images.to(torch.uint8), labels
+
+
+def test_separable_classes_are_verified_and_noise_is_not() -> None:
+    images, labels = _colours()
+    assert evaluate(_MeanColour(), images, labels, n_pairs=500).auc == pytest.approx(1.0)
+    shuffled = labels[torch.randperm(40, generator=torch.Generator().manual_seed(1))]
+    assert evaluate(_MeanColour(), images, shuffled, n_pairs=2000).auc == pytest.approx(0.5, abs=0.1)
+
+
+def test_views_of_one_image_are_verified_without_labels() -> None:
+    images, _ = _colours()
+    result = evaluate(_MeanColour(), images, seed=1, n_pairs=600)
+    assert result.n_pairs == 600
+    assert result.auc > 0.6
+    assert evaluate(_MeanColour(), images, seed=1, n_pairs=600) == result
+    assert evaluate(_MeanColour(), images, seed=2, n_pairs=600) != result
+
+
+def test_impossible_pairs_are_refused() -> None:
+    images, labels = _colours()
+    with pytest.raises(ValueError, match="give two classes with two images"):
+        evaluate(_MeanColour(), images, torch.zeros(40))
+    with pytest.raises(ValueError, match="give two classes with two images"):
+        evaluate(_MeanColour(), images, torch.arange(40))
+    with pytest.raises(ValueError, match="give at least 2"):
+        evaluate(_MeanColour(), images[:1])
+    assert labels.shape == (40,)
