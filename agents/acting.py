@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from gan_gym.envs.gan_env import GANEnv
 
 State = Any
 """JSON-able: a checkpoint holds it. `None` at the first decision of an episode."""
@@ -38,7 +41,12 @@ class Rule(Agent, Protocol):
     """An agent that reads the raw `info` and sets knobs to exact values, as published rules do."""
 
     def settings(self, info: Mapping[str, Any], state: State) -> tuple[dict[str, float], State]:
-        """Return the values to set now, by the names of `gan.Settings`, and the next state."""
+        """Return the values to set now, by the names of `gan.Settings`, and the next state.
+
+        Args:
+            info: of the last reset or step, and `networks`, the name of the networks in training.
+            state: what the last call of this episode returned; `None` at its first.
+        """
         ...
 
 
@@ -61,9 +69,10 @@ def decide(
         state: what the last decision of this episode returned; `None` at its first.
     """
     if isinstance(agent, Rule):
-        values, state = agent.settings(info, state)
-        env.unwrapped.set_knobs(values)  # type: ignore[attr-defined]
-        return np.zeros(env.unwrapped.action_space.shape or (), np.float32), state
+        gan = cast("GANEnv", env.unwrapped)
+        values, state = agent.settings({**info, "networks": gan.networks}, state)
+        gan.set_knobs(values)
+        return np.zeros(len(gan.knobs), np.float32), state
     action, after = agent.predict(observation, state, np.array([state is None]), deterministic=True)
     return action, _plain(after)
 

@@ -70,14 +70,13 @@ ALGOS: dict[str, Algorithm] = {
     "a2c": Algorithm(
         _SB3, "A2C", {"gamma": _GAMMA, "gae_lambda": 0.95, "n_steps": 10, "learning_rate": 1e-3}
     ),
-    "ddpg": Algorithm(_SB3, "DDPG", _CONTINUOUS, activation="ReLU"),
+    "ddpg": Algorithm(_SB3, "DDPG", _CONTINUOUS, activation="ReLU", policy_arguments={"n_critics": 1}),
     "dqn": Algorithm(_SB3, "DQN", _VALUES, activation="ReLU", discrete=True),
     "ppo": Algorithm(_SB3, "PPO", _PPO, policy_arguments={"log_std_init": -0.5}),
     "sac": Algorithm(_SB3, "SAC", _CONTINUOUS, activation="ReLU"),
     "td3": Algorithm(_SB3, "TD3", _CONTINUOUS, activation="ReLU"),
-    "ars": Algorithm(
-        _CONTRIB, "ARS", {"n_delta": 16, "delta_std": 0.1, "learning_rate": 0.05}, net_arch=(16,)
-    ),
+    # linear, as in its paper: it starts at zero, where the symmetric differences of a deeper network vanish
+    "ars": Algorithm(_CONTRIB, "ARS", {"n_delta": 16, "delta_std": 0.1, "learning_rate": 0.05}, net_arch=()),
     "crossq": Algorithm(
         _CONTRIB, "CrossQ", _CONTINUOUS, activation="ReLU", policy_arguments={"renorm_warmup_steps": 1000}
     ),

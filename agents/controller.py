@@ -152,7 +152,7 @@ class Controller:
             if not mean.shape == std.shape == (len(rows),):
                 raise KeyError(f"observation.mean has shape {mean.shape}, not ({len(rows)},)")
         except (SafetensorError, KeyError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
+            reason = " ".join(str(error).split())[:200]
             raise ValueError(
                 f"controller '{folder}': policy.safetensors is unusable ({reason}); get it again"
             ) from None

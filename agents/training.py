@@ -14,7 +14,7 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from tqdm import tqdm
 
-from agents.algorithms import find
+from agents.algorithms import Algorithm, find
 from agents.controller import CLIP, Controller, policy_arguments
 from agents.environments import make_env
 from agents.random_state import isolated_random_state
@@ -45,6 +45,15 @@ class ProgressCallback(BaseCallback):
 
     def _on_training_end(self) -> None:
         self.bar.close()
+
+
+def fitting_defaults(algorithm: Algorithm, n_envs: int) -> dict[str, Any]:
+    """Return an algorithm's defaults, with a batch size that divides the rollouts of `n_envs` environments."""
+    defaults = dict(algorithm.defaults)
+    if "n_steps" in defaults and "batch_size" in defaults:
+        n = defaults["n_steps"] * n_envs
+        defaults["batch_size"] = max(size for size in range(1, defaults["batch_size"] + 1) if n % size == 0)
+    return defaults
 
 
 def train(
@@ -84,7 +93,7 @@ def train(
     arguments = {"instances": "train", **(env_kwargs or {})}
     vector = make_env(id, algo, n_envs, seed=seed, **arguments) if isinstance(id, str) else id
     knobs = tuple(arguments.get("knobs", DEFAULT_KNOBS))
-    settings = {**algorithm.defaults, **hyperparameters}
+    settings = {**fitting_defaults(algorithm, vector.num_envs), **hyperparameters}
     if "learning_rate" in settings and not callable(settings["learning_rate"]):
         start = float(settings["learning_rate"])
         settings["learning_rate"] = lambda remaining: start * (0.1 + 0.9 * remaining)

@@ -12,6 +12,22 @@ from agents.baselines.schedules import Cosine, TunedConstant, TunedSchedule, Upd
 from agents.baselines.simple import TTUR, Constant, Random
 from gan_gym.names import lookup, unknown
 
+__all__ = [
+    "ADA",
+    "BASELINES",
+    "TTUR",
+    "Constant",
+    "Cosine",
+    "GapAware",
+    "LossBalance",
+    "Random",
+    "TunedConstant",
+    "TunedSchedule",
+    "UpdateRatio",
+    "find_agent",
+    "make_baseline",
+]
+
 BASELINES: dict[str, Callable[..., Agent]] = {
     "constant": Constant,
     "random": Random,

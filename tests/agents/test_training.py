@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import json
+import random
+
+import numpy as np
+import pytest
+import torch
+
+import agents
+from agents import ALGOS
+from agents.training import fitting_defaults
+
+QUICK = {"inner_steps": 1, "episode_steps": 3}
+
+
+def global_states() -> tuple:
+    return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # noqa: NPY002
+
+
+@pytest.mark.parametrize("algo", ["ppo", "sac", "recurrent_ppo", "ars", "dqn"])
+def test_training_and_prediction_leave_the_global_random_states_alone(algo, toy) -> None:
+    before = global_states()
+    controller = agents.train(algo, toy(algo, 2), 100, seed=3)
+    observation = np.zeros(31, np.float32)
+    controller.predict(observation)
+    controller.predict(observation, deterministic=False)
+    assert global_states() == before
+
+
+def weights(controller: agents.Controller) -> list:
+    return [value.tolist() for value in controller.policy.state_dict().values()]
+
+
+@pytest.mark.parametrize("algo", ["ppo", "td3"])
+def test_equal_seeds_give_equal_controllers_and_others_differ(algo, toy) -> None:
+    first, same, other = (agents.train(algo, toy(algo, 2, seed=seed), 600, seed=seed) for seed in (0, 0, 1))
+    assert weights(first) == weights(same)
+    np.testing.assert_array_equal(first.mean, same.mean)
+    assert weights(first) != weights(other)
+
+
+def test_trains_on_an_id_and_says_where_it_comes_from(tmp_path) -> None:
+    controller = agents.train(
+        "ppo", "GridGAN-v0", 6, n_envs=2, seed=5, env_kwargs=QUICK, log_dir=tmp_path, n_steps=3, batch_size=6
+    )
+    assert controller.card["environment"] == "GridGAN-v0"
+    assert controller.card["env_kwargs"]["instances"] == "train"
+    assert controller.card["seed"] == 5
+    assert json.loads(json.dumps(controller.card)) == controller.card
+    assert list(tmp_path.glob("events.*"))
+
+
+def test_knobs_reach_the_controller() -> None:
+    knobs = ("g_update_ratio", "augment_p")
+    controller = agents.train("a2c", "GridGAN-v0", 3, env_kwargs=QUICK | {"knobs": knobs}, n_steps=3)
+    assert controller.knobs == knobs
+    assert controller.predict(np.zeros(29, np.float32))[0].shape == (2,)
+
+
+@pytest.mark.parametrize("n_envs", [1, 3, 6])
+@pytest.mark.parametrize("algo", ["ppo", "trpo", "recurrent_ppo"])
+def test_batches_divide_the_rollouts(algo, n_envs) -> None:
+    defaults = fitting_defaults(ALGOS[algo], n_envs)
+    assert defaults["n_steps"] * n_envs % defaults["batch_size"] == 0
+    assert 40 <= defaults["batch_size"] <= 160
+
+
+@pytest.mark.parametrize("n_steps", [0, -1, 2.5])
+def test_a_senseless_number_of_steps_is_refused(n_steps, toy) -> None:
+    with pytest.raises(ValueError, match="total_timesteps is"):
+        agents.train("ppo", toy("ppo", 1), n_steps)
+
+
+def test_a_vector_environment_of_the_caller_stays_open(toy) -> None:
+    env = toy("a2c", 1)
+    env.close = lambda: pytest.fail("closed what the caller owns")
+    agents.train("a2c", env, 10)
