@@ -18,7 +18,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
-from gan_gym.knobs import DEFAULT_KNOBS
+from gan_gym.knobs import DEFAULT_KNOBS, KNOBS
 
 Make = Callable[..., Any]
 
@@ -32,16 +32,21 @@ def _rollout(env: Any, seed: int, n_steps: int = 3) -> np.ndarray:
     return np.array(rows)
 
 
-@pytest.mark.parametrize("instances", ["default", "train"])
-def test_both_checkers_pass_without_a_warning(env_id: str, instances: str, make: Make) -> None:
+def test_both_checkers_pass_without_a_warning(env_id: str, make: Make) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        check_env(make(env_id, instances=instances))
-        sb3_check_env(make(env_id, instances=instances))
+        check_env(make(env_id))
+        sb3_check_env(make(env_id))
 
 
-def test_rendering_passes_the_checker(make: Make) -> None:
-    check_env(make(render_mode="rgb_array"))
+@pytest.mark.parametrize(
+    "arguments", [{"instances": "train"}, {"render_mode": "rgb_array"}, {"knobs": list(KNOBS)[:8]}], ids=str
+)
+def test_checkers_pass_under_other_arguments(arguments: dict[str, Any], make: Make) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(make(**arguments))
+        sb3_check_env(make(**arguments))
 
 
 def test_spec_round_trips(env_id: str) -> None:

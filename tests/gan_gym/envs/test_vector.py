@@ -33,11 +33,12 @@ def _assert_infos_close(left: dict[str, Any], right: dict[str, Any]) -> None:
 
 def test_population_equals_single_environments_beyond_their_ends(env_id: str) -> None:
     """Gymnasium's own vector of single environments is the reference, autoreset at the next step included."""
-    arguments = {**SMALL, "episode_steps": 3, "instances": "train"}
-    population = _population(env_id, **arguments)
+    arguments = {**SMALL, "episode_steps": 2, "instances": "train"}
+    n = N if env_id == "GridGAN-v0" else 2
+    population = _population(env_id, n, **arguments)
     singles = gym.make_vec(
         env_id,
-        num_envs=N,
+        num_envs=n,
         vectorization_mode="sync",
         vector_kwargs={"autoreset_mode": AutoresetMode.NEXT_STEP},
         **arguments,
@@ -45,8 +46,8 @@ def test_population_equals_single_environments_beyond_their_ends(env_id: str) ->
     assert population.metadata["autoreset_mode"] == singles.metadata["autoreset_mode"]
     assert population.observation_space == singles.observation_space
     assert population.action_space == singles.action_space
-    results = [vector.reset(seed=[5, 6, 7]) for vector in (population, singles)]
-    for actions in _actions(N, 6):
+    results = [vector.reset(seed=[5, 6, 7][:n]) for vector in (population, singles)]
+    for actions in _actions(n, 4):
         (ours, our_info), (theirs, their_info) = ((result[0], result[-1]) for result in results)
         np.testing.assert_allclose(ours, theirs, atol=2e-2)
         _assert_infos_close(our_info, their_info)
