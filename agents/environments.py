@@ -105,7 +105,7 @@ class PopulationVecEnv(VecEnv):
         self._returns += rewards
         for i in np.flatnonzero(dones):
             infos[i] |= {
-                "terminal_observation": observations[i],
+                "terminal_observation": observations[i].copy(),
                 "TimeLimit.truncated": False,
                 "episode": {"r": float(self._returns[i]), "l": infos[i]["env_step"], "t": 0.0},
             }

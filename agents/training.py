@@ -48,7 +48,7 @@ class ProgressCallback(BaseCallback):
 
 
 def fitting_defaults(algorithm: Algorithm, n_envs: int) -> dict[str, Any]:
-    """Return an algorithm's defaults, with a batch size that divides the rollouts of `n_envs` environments."""
+    """Return an algorithm's defaults; batches are made to divide the rollouts of `n_envs` environments."""
     defaults = dict(algorithm.defaults)
     if "n_steps" in defaults and "batch_size" in defaults:
         n = defaults["n_steps"] * n_envs

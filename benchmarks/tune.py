@@ -3,8 +3,9 @@
     python -m benchmarks.tune --env GridGAN-v0 --budget 400 --out agents/pretrained/tuned.json
 
 Successive halving (Jamieson & Talwalkar 2016, arXiv 1502.07943) over random settings: every rung trains as
-many GANs as the one before, a third of the candidates on three times as many instances. Instances are training
-ones whose starting values the candidate overrides. The score is the mean final quality; a diverged run counts 0.
+many GANs as the one before, a third of the candidates on three times as many instances. Instances are
+training ones whose starting values the candidate overrides. The score is the mean final quality, 0 for a
+diverged run.
 """
 
 from __future__ import annotations

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from functools import partial
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.wrappers import DiscretizeAction
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
+
+import agents
+from agents.environments import N_BINS, PopulationVecEnv, discrete_actions
+
+ID = "gan_gym:GridGAN-v0"
+QUICK = {"inner_steps": 2, "episode_steps": 3, "batch_size": 16}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (("GridGan-v0", "ppo"), "did you mean 'GridGAN-v0'"),
+        (("CartPole-v1", "ppo"), "unknown environment 'CartPole-v1'"),
+        (("GridGAN-v0", "pppo"), "did you mean 'ppo'"),
+        (("GridGAN-v0", "ppo", 0), "n_envs is 0"),
+    ],
+)
+def test_unknown_names_and_senseless_numbers_are_refused(arguments: tuple, match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        agents.make_env(*arguments)
+
+
+def test_wrong_arguments_of_the_environment_are_refused_here() -> None:
+    with pytest.raises(ValueError, match="did you mean 'g_lr'"):
+        agents.make_env("GridGAN-v0", "ppo", 4, knobs=("g_lrr",))
+
+
+def play(env: VecEnv, actions: np.ndarray) -> list:
+    steps = [env.reset()]
+    for step in actions:
+        observations, rewards, dones, infos = env.step(step)
+        steps.append((observations.copy(), rewards.copy(), dones.copy(), infos))
+    env.close()
+    return steps
+
+
+def test_a_population_equals_single_environments() -> None:
+    singles = DummyVecEnv([partial(gym.make, ID, instances="train", **QUICK)] * 3)
+    singles.seed(7)
+    population = agents.make_env("GridGAN-v0", "ppo", 3, seed=7, instances="train", **QUICK)
+    assert isinstance(population, PopulationVecEnv)
+    actions = np.random.default_rng(0).uniform(-1, 1, (5, 3, 3)).astype(np.float32)
+    ours, theirs = play(population, actions), play(singles, actions)
+    np.testing.assert_array_equal(ours[0], theirs[0])
+    for mine, other in zip(ours[1:], theirs[1:], strict=True):
+        np.testing.assert_allclose(mine[0], other[0], atol=2e-3)
+        np.testing.assert_allclose(mine[1], other[1], atol=2e-3)
+        np.testing.assert_array_equal(mine[2], other[2])
+        for info, single in zip(mine[3], other[3], strict=True):
+            for key in ("instance_seed", "loss", "env_step", "end", "n_images"):
+                assert info[key] == single[key]
+            if info["end"]:
+                assert info["TimeLimit.truncated"] == single["TimeLimit.truncated"]
+                np.testing.assert_allclose(
+                    info["terminal_observation"], single["terminal_observation"], atol=2e-3
+                )
+
+
+def test_a_population_reports_whole_episodes() -> None:
+    env = agents.make_env("GridGAN-v0", "ppo", 2, **QUICK)
+    steps = play(env, np.zeros((6, 2, 3), np.float32))
+    for start in (1, 4):
+        rewards = sum(step[1] for step in steps[start : start + 3])
+        ends = [info["episode"] for info in steps[start + 2][3]]
+        np.testing.assert_allclose([end["r"] for end in ends], rewards, atol=1e-6)
+        assert [end["l"] for end in ends] == [3, 3]
+
+
+@pytest.mark.parametrize("n_envs", [1, 2])
+def test_discrete_algorithms_get_discrete_actions(n_envs: int) -> None:
+    env = agents.make_env("GridGAN-v0", "dqn", n_envs, **QUICK)
+    assert env.action_space == gym.spaces.Discrete(N_BINS**3)
+    moves = discrete_actions(3)
+    for index in (0, 13, 26):
+        env.reset()
+        observations, *_ = env.step(np.full(n_envs, index))
+        np.testing.assert_allclose(observations[:, -3:], np.tile(moves[index], (n_envs, 1)), atol=1e-6)
+    env.close()
+
+
+def test_the_moves_are_those_of_gymnasium() -> None:
+    wrapper = DiscretizeAction(gym.make(ID), N_BINS)
+    expected = [wrapper.action(index) for index in range(N_BINS**3)]
+    np.testing.assert_array_equal(discrete_actions(3), expected)
+    assert len({tuple(move) for move in np.sign(np.round(expected, 3)).tolist()}) == N_BINS**3
+
+
+@pytest.fixture(scope="module")
+def _imported_once() -> None:
+    """Have the server that forks the workers import what they need."""
+    multiprocessing.set_forkserver_preload(["gan_gym.envs.points", "stable_baselines3"])
+
+
+def subproc(builders: list[Callable[[], gym.Env]]) -> tuple[np.ndarray, ...]:
+    env = SubprocVecEnv(builders, start_method="forkserver")
+    env.seed(3)
+    first = env.reset()
+    second, rewards, *_ = env.step(np.full((2, 3), 0.5, np.float32))
+    env.close()
+    return first, second, rewards
+
+
+def asynchronous(builders: list[Callable[[], gym.Env]]) -> tuple[np.ndarray, ...]:
+    env = gym.vector.AsyncVectorEnv(builders, context="forkserver")
+    first, _ = env.reset(seed=3)
+    second, rewards, *_ = env.step(np.full((2, 3), 0.5, np.float32))
+    env.close()
+    return first, second, rewards
+
+
+@pytest.mark.usefixtures("_imported_once")
+@pytest.mark.parametrize("vectorise", [subproc, asynchronous])
+def test_environments_run_in_processes_of_their_own(vectorise: Callable) -> None:
+    first, second, rewards = vectorise([partial(gym.make, ID, **QUICK)] * 2)
+    for i in range(2):
+        env = gym.make(ID, **QUICK)
+        expected, _ = env.reset(seed=3 + i)
+        np.testing.assert_allclose(first[i], expected, atol=1e-5)
+        expected, reward, *_ = env.step(np.full(3, 0.5, np.float32))
+        np.testing.assert_allclose(second[i], expected, atol=1e-3)
+        np.testing.assert_allclose(rewards[i], reward, atol=1e-3)
