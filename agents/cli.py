@@ -16,6 +16,7 @@ from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 
+import gan_gym
 from agents import config
 from gan_gym.names import unknown
 
@@ -75,8 +76,6 @@ def _run(argv: list[str]) -> int:
         return 0
     name, *rest = argv
     if name == "--version":
-        import gan_gym
-
         print(gan_gym.__version__)
         return 0
     if name not in COMMANDS:

@@ -58,7 +58,7 @@ class StackedDigitsGANEnv(GANEnv):
     * v0: initial version.
     """
 
-    default_settings = {"g_lr": 5e-4, "d_lr": 5e-4, "beta1": 0.5}  # noqa: RUF012
+    default_settings = {"g_lr": 2e-4, "d_lr": 2e-4, "beta1": 0.5}  # noqa: RUF012
 
     def __init__(
         self,

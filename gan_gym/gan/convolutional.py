@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -67,28 +66,36 @@ class LightGenerator(nn.Module):
 
 
 class LightDiscriminator(nn.Module):
-    """Strided convolutions without normalisation, so that real and fake can share one pass.
+    """Strided convolutions with batch normalisation in all but the first, as in DCGAN.
+
+    Batch statistics let it see that many generated patches are alike: without them a generator this small settles on one
+    repeated texture. Real and generated patches must therefore be scored apart (`joint = False`).
 
     Args:
         shape: `(3, H, W)` of one patch, height and width multiples of 8.
         width: channels of the first layer; doubled with each halving, at most eightfold.
     """
 
+    joint = False
+
     def __init__(self, shape: tuple[int, ...], width: int = 32) -> None:
         super().__init__()
         n, (height, base_width) = halvings(shape, "light")
-        channels = [shape[0]] + [width * min(2**k, 8) for k in range(n)]
-        self.convolutions = nn.ModuleList(
-            nn.Conv2d(before, after, 4, 2, 1) for before, after in pairwise(channels)
-        )
+        channels = [width * min(2**k, 8) for k in range(n)]
+        blocks: list[nn.Module] = [nn.Conv2d(shape[0], channels[0], 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
+        for before, after in zip(channels, channels[1:], strict=False):
+            blocks += [
+                nn.Conv2d(before, after, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(after, track_running_stats=False),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
+        self.blocks = nn.Sequential(*blocks)
         self.score = nn.Linear(channels[-1] * height * base_width, 1)
         self.apply(_initialise)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(N, 3, H, W)` patches to `(N,)` logits."""
-        for convolution in self.convolutions:
-            x = F.leaky_relu(convolution(x), 0.2)
-        logits: Tensor = self.score(x.flatten(1))
+        logits: Tensor = self.score(self.blocks(x).flatten(1))
         return logits.squeeze(1)
 
 

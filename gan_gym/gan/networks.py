@@ -37,7 +37,11 @@ class Discriminator(Protocol):
     """A module that scores samples."""
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Map `(N, *shape)` samples to `(N,)` logits, higher for real; each sample is scored alone."""
+        """Map `(N, *shape)` samples to `(N,)` logits, higher for real.
+
+        Real and generated samples come in one batch, unless the module has an attribute `joint = False`: set it where a
+        logit depends on the rest of the batch, as with batch normalisation.
+        """
         ...
 
 

@@ -28,8 +28,8 @@ EPSILON = 1e-8
 def can_batch(trainers: Sequence[GANTrainer]) -> bool:
     """Return whether these GANs can be trained together.
 
-    They must share architecture, batch size and data, have no layers that keep running statistics, and none
-    of them may weigh the discriminator's loss by similarity (whose cost is the reward model's, not the GAN's)
+    They must share architecture, batch size and data, score real and fake in one pass, have no layers that keep
+    running statistics, and none of them may weigh the discriminator's loss by similarity (whose cost is the reward model's, not the GAN's)
     or need WGAN-GP's interpolates.
     """
     first = trainers[0]
@@ -40,6 +40,7 @@ def can_batch(trainers: Sequence[GANTrainer]) -> bool:
         and t.device == first.device
         and _shapes(t.g) == _shapes(first.g)
         and _shapes(t.d) == _shapes(first.d)
+        and getattr(t.d.module, "joint", True)
         and not any(_keeps_statistics(network.module) for network in (t.g, t.d))
         and t.settings.reward_weight == 0
         and t.loss.gradient_penalty == 0

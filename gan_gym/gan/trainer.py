@@ -190,9 +190,8 @@ class GANTrainer:
             assert self.similarity is not None
             weight = 1 - s.reward_weight * self.similarity(x_fake)
         self.d.gradient.zero_()
-        # the discriminator scores each sample alone, so real and fake share one pass
         seen = self.seen(torch.cat([x_real, x_fake]), rng)
-        logits = self.d.module(seen)
+        logits = self._logits(seen)
         real, fake = logits.chunk(2)
         d_loss = loss.d_loss(real, fake, weight)
         penalty = self._penalty(seen, rng)
@@ -206,7 +205,7 @@ class GANTrainer:
         x_fake = self.g.module(self.latents(n, rng))
         real = None
         if self.loss.relativistic:
-            real, fake = self.d.module(self.seen(torch.cat([x_real, x_fake]), rng)).chunk(2)
+            real, fake = self._logits(self.seen(torch.cat([x_real, x_fake]), rng)).chunk(2)
         else:
             fake = self.d.module(self.seen(x_fake, rng))
         g_loss = self.loss.g_loss(fake, real)
@@ -241,8 +240,9 @@ class GANTrainer:
         gamma, interpolated = self.settings.r1_gamma, self.loss.gradient_penalty
         penalty = None
         if gamma > 0:
-            x = seen if self.loss.relativistic else seen[:n]
-            penalty = every * gamma / 2 * self._gradients(x).square().sum() / n
+            both = self.loss.relativistic
+            gradients = self._gradients(seen if both else seen[:n], both)
+            penalty = every * gamma / 2 * gradients.square().sum() / n
         if interpolated > 0:
             mix = torch.rand(n, *(1,) * (seen.ndim - 1), generator=rng).to(seen)
             norm = self._gradients(torch.lerp(seen[:n], seen[n:], mix)).flatten(1).norm(dim=1)
@@ -250,10 +250,18 @@ class GANTrainer:
             penalty = wgan if penalty is None else penalty + wgan
         return penalty
 
-    def _gradients(self, x: Tensor) -> Tensor:
+    def _gradients(self, x: Tensor, both: bool = False) -> Tensor:
         x = x.detach().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(self.d.module(x).sum(), x, create_graph=True)
+        logits = self._logits(x) if both else self.d.module(x)
+        (gradient,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
         return gradient
+
+    def _logits(self, seen: Tensor) -> Tensor:
+        """Score real and fake, the halves of `seen`: in one pass, or apart where batch statistics would mix them."""
+        if getattr(self.d.module, "joint", True):
+            logits: Tensor = self.d.module(seen)
+            return logits
+        return torch.cat([self.d.module(half) for half in seen.chunk(2)])
 
     def _step(self, optimizer: torch.optim.Adam, lr: float) -> None:
         group = optimizer.param_groups[0]
