@@ -13,6 +13,7 @@ import pytest
 
 from gan_gym.envs.gan_env import COLLAPSE_PATIENCE
 from gan_gym.knobs import KNOBS
+from gan_gym.observations import names
 
 Make = Callable[..., Any]
 KEEP = np.zeros(3, np.float32)
@@ -32,6 +33,15 @@ def test_budget_terminates_and_the_return_telescopes(make: Make, env_id: str) ->
     with pytest.raises(gym.error.ResetNeeded, match="budget"):
         env.step(KEEP)
     assert env.reset()[1]["env_step"] == 0
+
+
+def test_changes_are_those_between_the_last_two_steps(make: Make) -> None:
+    env = make(inner_steps=5)
+    env.reset(seed=0)
+    (*_, one), (observation, *_, two) = env.step(KEEP), env.step(KEEP)
+    row = dict(zip(names(env.knobs), observation.tolist(), strict=True))
+    for name, unit in (("g_loss", math.log(4)), ("d_loss", math.log(4)), ("fidelity", 0.1), ("quality", 0.1)):
+        assert row[f"{name}_change"] == pytest.approx(math.tanh((two[name] - one[name]) / unit), abs=1e-6)
 
 
 @pytest.mark.parametrize("value", [math.inf, math.nan])
