@@ -4,8 +4,8 @@ import os
 
 from gymnasium.envs.registration import register, registry
 
-# OpenMP's threads otherwise wait by spinning: where anything else runs on the cores, a GAN step of two threads then takes
-# fifteen times as long. It is read when torch is loaded, so set it before if you want it otherwise.
+# OpenMP's threads otherwise wait by spinning: where anything else runs on the cores, a step of two threads
+# then takes fifteen times as long. It is read when torch is loaded; set it before if you want it otherwise.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"

@@ -1,7 +1,7 @@
 """Checkpoints that are whole or not there: safetensors and JSON, with sha256 in a manifest.
 
-A checkpoint is written beside its place, flushed to the disk, and moved there by rename; `LATEST` is replaced the same
-way. Nothing that runs code is ever read back.
+A checkpoint is written beside its place, flushed to the disk, and moved there by rename; `LATEST` is replaced
+the same way. Nothing that runs code is ever read back.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def save_checkpoint(
             shutil.rmtree(old)
     except OSError as error:
         raise CheckpointError(
-            f"cannot write a checkpoint to {folder} ({error.strerror}); free space or make it writable, then --resume"
+            f"cannot write a checkpoint to {folder} ({error.strerror}); "
+            "free space or make it writable, then --resume"
         ) from error
     return final
 

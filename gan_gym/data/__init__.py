@@ -1,0 +1,1 @@
+"""Patches in memory: from folders, files and slides, drawn by the package, or points in the plane."""

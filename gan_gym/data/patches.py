@@ -12,8 +12,8 @@ from torch import Tensor
 class PatchSet:
     """Labelled patches in memory, and the regions they were cut from.
 
-    A patch is an image cut from a slide. `groups` says which slide, region or patient each patch comes from, so that
-    splits never cross it.
+    A patch is an image cut from a slide. `groups` says which slide, region or patient each patch comes from,
+    so that splits never cross it.
     """
 
     images: Tensor
@@ -25,7 +25,7 @@ class PatchSet:
     classes: tuple[str, ...]
     """Class names; one name where the patches are unlabelled."""
     regions: Tensor | None = None
-    """`(M, 3, H, W)` uint8: whole slides or regions resized to the patch size (stage 1); `None` if there are none."""
+    """`(M, 3, H, W)` uint8: whole slides or regions resized to the patch size (stage 1); `None` without."""
     region_labels: Tensor | None = None
     """`(M,)` int64, the most frequent class of each region."""
     region_groups: Tensor | None = None
@@ -67,7 +67,8 @@ class PatchSet:
         groups = torch.unique(self.groups)
         if len(groups) < 2:
             raise ValueError(
-                "cannot split: all patches belong to one group (slide or patient); add patches from another one"
+                "cannot split: all patches belong to one group (slide or patient); "
+                "add patches from another one"
             )
         order = groups[torch.randperm(len(groups), generator=torch.Generator().manual_seed(seed))]
         counts = torch.stack([(self.groups == group).sum() for group in order]).cumsum(0)

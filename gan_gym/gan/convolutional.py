@@ -68,8 +68,8 @@ class LightGenerator(nn.Module):
 class LightDiscriminator(nn.Module):
     """Strided convolutions with batch normalisation in all but the first, as in DCGAN.
 
-    Batch statistics let it see that many generated patches are alike: without them a generator this small settles on one
-    repeated texture. Real and generated patches must therefore be scored apart (`joint = False`).
+    Batch statistics let it see that many generated patches are alike: without them a generator this small
+    settles on one repeated texture. So real and generated patches are scored apart: `joint = False`.
 
     Args:
         shape: `(3, H, W)` of one patch, height and width multiples of 8.
@@ -83,7 +83,7 @@ class LightDiscriminator(nn.Module):
         n, (height, base_width) = halvings(shape, "light")
         channels = [width * min(2**k, 8) for k in range(n)]
         blocks: list[nn.Module] = [nn.Conv2d(shape[0], channels[0], 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
-        for before, after in zip(channels, channels[1:], strict=False):
+        for before, after in pairwise(channels):
             blocks += [
                 nn.Conv2d(before, after, 4, 2, 1, bias=False),
                 nn.BatchNorm2d(after, track_running_stats=False),

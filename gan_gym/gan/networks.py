@@ -39,8 +39,8 @@ class Discriminator(Protocol):
     def __call__(self, x: Tensor) -> Tensor:
         """Map `(N, *shape)` samples to `(N,)` logits, higher for real.
 
-        Real and generated samples come in one batch, unless the module has an attribute `joint = False`: set it where a
-        logit depends on the rest of the batch, as with batch normalisation.
+        Real and generated samples come in one batch, unless the module has an attribute `joint = False`: set
+        it where a logit depends on the rest of the batch, as with batch normalisation.
         """
         ...
 

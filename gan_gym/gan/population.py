@@ -28,9 +28,9 @@ EPSILON = 1e-8
 def can_batch(trainers: Sequence[GANTrainer]) -> bool:
     """Return whether these GANs can be trained together.
 
-    They must share architecture, batch size and data, score real and fake in one pass, have no layers that keep
-    running statistics, and none of them may weigh the discriminator's loss by similarity (whose cost is the reward model's, not the GAN's)
-    or need WGAN-GP's interpolates.
+    They must share architecture, batch size and data, score real and fake in one pass, have no layers that
+    keep running statistics, and none of them may weigh the discriminator's loss by similarity (whose cost is
+    the reward model's, not the GAN's) or need WGAN-GP's interpolates.
     """
     first = trainers[0]
     return all(

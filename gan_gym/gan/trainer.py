@@ -257,7 +257,7 @@ class GANTrainer:
         return gradient
 
     def _logits(self, seen: Tensor) -> Tensor:
-        """Score real and fake, the halves of `seen`: in one pass, or apart where batch statistics would mix them."""
+        """Score real and fake, the halves of `seen`: together, or apart where batch statistics would mix."""
         if getattr(self.d.module, "joint", True):
             logits: Tensor = self.d.module(seen)
             return logits
