@@ -97,7 +97,7 @@ def main(arguments: list[str] | None = None) -> None:
         **found,
         "origin": {
             "command": f"python -m benchmarks.tune --env {options.env} --budget {options.budget} "
-            f"--seed {options.seed} --out {options.out.name}",
+            f"--seed {options.seed} --out {options.out}",
             "instances": "train",
             "networks": networks,
             "inner_steps_per_gan": env.inner_steps * env.episode_steps,

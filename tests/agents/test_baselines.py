@@ -182,6 +182,13 @@ def test_update_ratio_sets_ratios_and_noise() -> None:
         assert values["g_update_ratio"] == values["d_update_ratio"] == pytest.approx(0.04 * share, abs=1e-7)
         assert values["g_update_ratio"] > 0
         assert values["instance_noise"] == pytest.approx(0.3 * share)
+        assert values["beta1"] == 0.5
+
+
+@pytest.mark.parametrize(("networks", "ratio", "noise"), [("mlp", 0.04, 0.3), ("light", 0.01, 0.1)])
+def test_update_ratio_knows_a_good_start(networks: str, ratio: float, noise: float) -> None:
+    values, _ = UpdateRatio().settings(START | {"networks": networks}, None)
+    assert (values["d_update_ratio"], values["instance_noise"]) == (ratio, noise)
 
 
 def test_tuned_settings_override_the_start_and_follow_the_networks() -> None:
