@@ -26,6 +26,9 @@ from gan_gym.randomness import generator
 MEASURE_EVERY = 5
 """Inner steps between two measurements of gradient and update norms."""
 
+MAX_DERIVED_LR = 0.02
+"""Largest learning rate that an update ratio may set: weights that grow with it would otherwise run away."""
+
 State = tuple[dict[str, Tensor], dict[str, Any]]
 """Tensors by name, and JSON-able values by name."""
 
@@ -136,8 +139,8 @@ class GANTrainer:
         """The learning rates of G and D in force; set by the update ratios where these are above 0."""
         s = self.settings
         return (
-            s.g_update_ratio / self.gains["g"] if s.g_update_ratio > 0 else s.g_lr,
-            s.d_update_ratio / self.gains["d"] if s.d_update_ratio > 0 else s.d_lr,
+            min(s.g_update_ratio / self.gains["g"], MAX_DERIVED_LR) if s.g_update_ratio > 0 else s.g_lr,
+            min(s.d_update_ratio / self.gains["d"], MAX_DERIVED_LR) if s.d_update_ratio > 0 else s.d_lr,
         )
 
     def train(self, n_steps: int) -> Statistics:
