@@ -2,8 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
+
+
+def views(vector: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
+    """Return the parameters of these shapes that lie in `vector`, `(*batch, P)`, as views `(*batch, *shape)`.
+
+    Weights of two-dimensional convolutions lie channels last: convolutions then take and give their images so
+    too, which makes them up to twice as fast on CPUs.
+    """
+    batch = vector.shape[:-1]
+    parts = torch.split(vector, [shape.numel() for shape in shapes], dim=-1)
+    return [
+        part.reshape(*batch, shape[0], shape[2], shape[3], shape[1]).movedim(-1, -3)
+        if len(shape) == 4
+        else part.reshape(*batch, *shape)
+        for part, shape in zip(parts, shapes, strict=True)
+    ]
 
 
 class FlatModule:
@@ -19,20 +37,18 @@ class FlatModule:
         self.module = module
         self.parameters = parameters
         self.buffers = list(module.buffers())
-        self.vector = nn.Parameter(
-            torch.cat([p.detach().reshape(-1) for p in parameters]), requires_grad=trainable
-        )
+        self.shapes = [parameter.shape for parameter in parameters]
+        first = parameters[0]
+        vector = torch.empty(sum(p.numel() for p in parameters), dtype=first.dtype, device=first.device)
+        self.vector = nn.Parameter(vector, requires_grad=trainable)
+        gradients: list[Tensor | None] = [None] * len(parameters)
         if trainable:
-            self.vector.grad = torch.zeros_like(self.vector)
-        start = 0
-        for parameter in parameters:
-            end = start + parameter.numel()
-            parameter.data = self.vector.data[start:end].view_as(parameter)
+            self.vector.grad = torch.zeros_like(vector)
+            gradients = [*views(self.vector.grad, self.shapes)]
+        for parameter, view, gradient in zip(parameters, views(vector, self.shapes), gradients, strict=True):
+            parameter.data = view.copy_(parameter.detach())
             parameter.requires_grad_(trainable)
-            if trainable:
-                assert self.vector.grad is not None
-                parameter.grad = self.vector.grad[start:end].view_as(parameter)
-            start = end
+            parameter.grad = gradient
 
     @property
     def gradient(self) -> Tensor:

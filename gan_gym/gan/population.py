@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from gan_gym.gan.flat import FlatModule
+from gan_gym.gan.flat import FlatModule, views
 from gan_gym.gan.losses import LOSSES
 from gan_gym.gan.statistics import Recorder, Statistics
 from gan_gym.gan.trainer import MEASURE_EVERY, GANTrainer
@@ -49,7 +49,7 @@ def can_batch(trainers: Sequence[GANTrainer]) -> bool:
 
 
 def _shapes(network: FlatModule) -> tuple[str, list[torch.Size]]:
-    return repr(network.module), [parameter.shape for parameter in network.parameters]
+    return repr(network.module), network.shapes
 
 
 def _keeps_statistics(module: nn.Module) -> bool:
@@ -67,7 +67,7 @@ class _Stack:
         self.square = torch.stack([moments["exp_avg_sq"] for moments in self.moments])
         self.steps = torch.stack([moments["step"] for moments in self.moments]).unsqueeze(1).double()
         self._names = [name for name, _ in module.named_parameters()]
-        self._shapes = [parameter.shape for parameter in networks[0].parameters]
+        self._shapes = networks[0].shapes
         self._buffers = {
             name: torch.stack([dict(network.module.named_buffers())[name] for network in networks])
             for name, _ in module.named_buffers()
@@ -80,11 +80,7 @@ class _Stack:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Apply each GAN's network to its own inputs, `(n, B, ...)`."""
-        parts = torch.split(self.vector, [shape.numel() for shape in self._shapes], dim=1)
-        weights = {
-            name: part.reshape(-1, *shape)
-            for name, part, shape in zip(self._names, parts, self._shapes, strict=True)
-        }
+        weights = dict(zip(self._names, views(self.vector, self._shapes), strict=True))
         return self._forward({**weights, **self._buffers}, x)
 
     def gradient(self, losses: Tensor) -> Tensor:
