@@ -16,6 +16,10 @@ State = Any
 """JSON-able: a checkpoint holds it. `None` at the first decision of an episode."""
 
 
+RATES = ("g_lr", "d_lr", "g_update_ratio", "d_update_ratio")
+"""Settings that say how fast the networks learn."""
+
+
 @runtime_checkable
 class Agent(Protocol):
     """Anything that turns knobs by `predict`, as Stable-Baselines3's models do."""
@@ -56,6 +60,7 @@ def decide(
     observation: NDArray[np.float32],
     info: Mapping[str, Any],
     state: State,
+    rate_scale: float = 1.0,
 ) -> tuple[NDArray[np.float32], State]:
     """Let an agent act once: the action for `env.step`, and the state for the next decision.
 
@@ -67,11 +72,12 @@ def decide(
         observation: `(n,)`, of the last reset or step.
         info: of the last reset or step.
         state: what the last decision of this episode returned; `None` at its first.
+        rate_scale: what the rates a rule sets are multiplied by: less than 1 after a run diverged.
     """
     if isinstance(agent, Rule):
         gan = cast("GANEnv", env.unwrapped)
         values, state = agent.settings({**info, "networks": gan.networks}, state)
-        gan.set_knobs(values)
+        gan.set_knobs({k: v * rate_scale if k in RATES else v for k, v in values.items()})
         return np.zeros(len(gan.knobs), np.float32), state
     action, after = agent.predict(observation, state, np.array([state is None]), deterministic=True)
     return action, _plain(after)

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
-
-from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 
 import gan_gym
 from agents import config
+from agents.faults import message_for_user
+from agents.stopping import Interruptible
 from gan_gym.names import unknown
 
+EXIT_FAULT = 1
 EXIT_WRONG_INPUT = 2
 EXIT_RESUMABLE = 85
 
@@ -42,32 +45,40 @@ COMMANDS: dict[str, Command] = {
     "demo": Command(config.DemoConfig, "agents.pipeline:run_demo"),
     "train": Command(config.TrainConfig, "agents.pipeline:run_train", needs=("data", "out")),
     "fit-snn": Command(config.FitSNNConfig, "agents.fitting:run_fit_snn", needs=("data", "out")),
-    "fit-controller": Command(config.FitControllerConfig, "agents.fitting:run_fit_controller", needs=("out",)),
+    "fit-controller": Command(
+        config.FitControllerConfig, "agents.fitting:run_fit_controller", needs=("out",)
+    ),
     "generate": Command(config.GenerateConfig, "agents.generating:run_generate", needs=("run", "out")),
     "evaluate": Command(config.EvaluateConfig, "agents.judging:run_evaluate"),
     "report": Command(config.ReportConfig, "agents.judging:run_report", needs=("run",)),
-    "check-data": Command(config.CheckDataConfig, "agents.checking:run_check_data", positional=True),
+    "check-data": Command(
+        config.CheckDataConfig, "agents.checking:run_check_data", positional=True, needs=("data",)
+    ),
     "doctor": Command(config.DoctorConfig, "agents.checking:run_doctor"),
 }
 """Commands by name."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code."""
+    """Run a command and return its exit code; what is our own fault is raised."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    logging.basicConfig(format="warning: %(message)s", level=logging.WARNING)
-    logging.captureWarnings(True)
-    warnings.simplefilter("ignore", DeprecationWarning)
-    try:
-        return _run(argv)
-    except (ValueError, ImportError) as error:
-        return _wrong_input(str(error))
-    except OSError as error:
-        if error.filename is None:
-            raise
-        return _wrong_input(f"{error.strerror}: '{error.filename}'; choose another path or change its permissions")
-    except KeyboardInterrupt:
-        return EXIT_RESUMABLE
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    with _warnings_in_one_line():
+        try:
+            with Interruptible():
+                return _run(argv)
+        except KeyboardInterrupt:
+            print("stopped by a signal", file=sys.stderr)
+            return EXIT_RESUMABLE
+        except BrokenPipeError:  # whoever read our output has gone; leave nothing for Python to flush into it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return EXIT_FAULT
+        except Exception as error:
+            message = message_for_user(error)
+            if message is None:
+                raise
+            print(f"error: {_one_line(message)}", file=sys.stderr)
+            return EXIT_WRONG_INPUT
 
 
 def _run(argv: list[str]) -> int:
@@ -80,8 +91,10 @@ def _run(argv: list[str]) -> int:
         return 0
     if name not in COMMANDS:
         raise ValueError(unknown(name, COMMANDS, "command"))
+    from agents.options import parse
+
     command = COMMANDS[name]
-    options = parse(name, rest)
+    options = parse(name, command.options, rest, needs=command.needs, positional=command.positional)
     if options is None:
         return 0
     module, function = command.function.split(":")
@@ -90,74 +103,47 @@ def _run(argv: list[str]) -> int:
 
 
 def _overview() -> str:
-    lines = [f"  {name:<16}{command.options.__doc__.splitlines()[0]}" for name, command in COMMANDS.items()]
-    return "usage: gan-gym COMMAND [OPTIONS]\n\n" + "\n".join(lines) + "\n\ngan-gym COMMAND --help shows its options."
-
-
-def parse(name: str, arguments: Sequence[str]) -> Any | None:
-    """Return the options of a command, or `None` where help or the configuration was printed instead.
-
-    Raises:
-        ValueError: if an option is unknown, lacks a value, has one of the wrong kind, or is needed and missing.
-    """
-    command = COMMANDS[name]
-    parser = _parser(name, command)
-    try:
-        parsed = parser.parse_args(_expand_flags(command.options, arguments))
-    except SystemExit as stop:
-        if stop.code:
-            raise ValueError(f"cannot read the options of {name}; see gan-gym {name} --help") from None
-        return None
-    except ArgumentError as error:
-        raise ValueError(_explain(name, command, str(error))) from None
-    except (TypeError, OSError) as error:
-        raise ValueError(str(error)) from None
-    values = {field.name: getattr(parsed, field.name) for field in fields(command.options)}
-    needed = ("out",) if values.get("resume") else command.needs  # a resumed run knows its data
-    missing = [f"--{option}" for option in needed if values[option] is None]
-    if missing:
-        raise ValueError(f"gan-gym {name} needs {' and '.join(missing)}; see gan-gym {name} --help")
-    return command.options(**values)
-
-
-def _parser(name: str, command: Command) -> ArgumentParser:
-    set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    parser = ArgumentParser(
-        prog=f"gan-gym {name}",
-        description=command.options.__doc__,
-        exit_on_error=False,
-        default_env=False,
+    lines = [
+        f"  {name:<16}{str(command.options.__doc__).splitlines()[0]}" for name, command in COMMANDS.items()
+    ]
+    return (
+        "usage: gan-gym COMMAND [OPTIONS]\n\n"
+        + "\n".join(lines)
+        + "\n\ngan-gym COMMAND --help shows its options."
     )
-    parser.add_argument("--config", action="config", help="YAML file of options; the command line overrides it.")
-    parser.add_class_arguments(command.options, as_group=False, as_positional=command.positional)
-    return parser
 
 
-def _expand_flags(options: type[Any], arguments: Sequence[str]) -> list[str]:
-    """Let boolean flags work bare: `--resume` is `--resume true`."""
-    flags = {f"--{field.name}" for field in fields(options) if field.type == "bool"}
-    expanded: list[str] = []
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        expanded.append(argument)
-        if argument in flags and following not in ("true", "false"):
-            expanded.append("true")
-    return expanded
+class _Handler(logging.Handler):
+    """Writes each warning as one line, above the progress bars."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
+        tqdm.write(f"warning: {_one_line(record.getMessage())}", file=sys.stderr)
 
 
-def _explain(name: str, command: Command, message: str) -> str:
-    """Put a parser's message into one line, with the nearest option where one was unknown."""
-    line = " ".join(message.split())
-    known = [f"--{field.name}" for field in fields(command.options)] + ["--config", "--print_config", "--help"]
-    words = [word.split("=")[0].strip("'\",;:") for word in line.split()]
-    if "nrecognized" in line:
-        stranger = next((word for word in words if word.startswith("--")), line)
-        return f"gan-gym {name}: {unknown(stranger, known, 'option')}"
-    return f"gan-gym {name}: {line[:400]}"
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Show logged and library warnings as `warning: ...`; what only developers can act on is left out."""
+    root, handler = logging.getLogger(), _Handler(logging.WARNING)
+    root.addHandler(handler)
+    try:
+        with warnings.catch_warnings():
+            for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
+                warnings.simplefilter("ignore", category)
+            warnings.showwarning = lambda message, *_, **__: logging.getLogger("warnings").warning(
+                "%s", message
+            )
+            yield
+    finally:
+        root.removeHandler(handler)
 
 
-def _wrong_input(message: str) -> int:
-    print("error: " + " ".join(message.split()), file=sys.stderr)
-    return EXIT_WRONG_INPUT
+def _one_line(text: str) -> str:
+    """Join the lines of a text, and escape what a terminal would act on."""
+    joined = " ".join(text.split())
+    readable = joined.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in readable)
 
 
 if __name__ == "__main__":

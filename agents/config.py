@@ -32,7 +32,7 @@ class TrainConfig:
     """An algorithm that learns online inside this very run (ppo, sac, ...), from scratch or from --controller."""
     n_images: int = 80_000
     """Images the GAN sees in all, rounded up to whole env steps."""
-    image_size: str = "64"
+    image_size: int | str = 64
     """Pixels, `S` or `HxW`, multiples of 8; patches are resized to it, regions are cut."""
     seed: int = 0
     """Seed of everything random."""
@@ -97,7 +97,7 @@ class FitSNNConfig:
     """Folder of patches or regions, or an .npz; needed (`embedded` is the embedded tissue)."""
     out: str | None = None
     """Folder of the model; it must not exist; needed."""
-    image_size: str = "64"
+    image_size: int | str = 64
     """Pixels, `S` or `HxW`, multiples of 8."""
     start: Literal["imagenet", "shipped"] = "imagenet"
     """Weights to start from."""
@@ -177,7 +177,7 @@ class EvaluateConfig:
     """File to write the figures to."""
     extractor: str = "tf_efficientnet_lite2"
     """Frozen network that measures: a timm name, or a file of weights."""
-    image_size: str | None = None
+    image_size: int | str | None = None
     """Size both sides are brought to; that of the generated patches unless given."""
     n: int = 1000
     """Patches generated with --run."""
@@ -205,7 +205,7 @@ class CheckDataConfig:
 
     data: str
     """Folder of patches or regions, or an .npz."""
-    image_size: str = "64"
+    image_size: int | str = 64
     """Patch size; it decides whether large images are regions that patches are cut from."""
 
 

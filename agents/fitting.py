@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import Literal
 import torch
 
 from agents.config import FitControllerConfig, FitSNNConfig
-from agents.run_folder import check_new
+from agents.input_data import read_patches
+from agents.run_folder import check_new, new_folder
 from agents.splitting import split_held_out
-from gan_gym.data.loading import load_patches
 from gan_gym.data.patches import PatchSet
 from gan_gym.devices import resolve_device
 from snn.evaluation import evaluate
@@ -43,11 +42,14 @@ def fit_snn(
     """
     model = SiameseNet.load() if start == "shipped" else SiameseNet(seed=seed)
     labelled = len(train.classes) > 1
+    regions = (
+        train.regions if train.regions is not None and len(train.regions) > 1 else None
+    )  # one makes no pair
     history = finetune(
         model,
         train.images,
         labels=train.labels if labelled else None,
-        regions=train.regions,
+        regions=regions,
         region_labels=train.region_labels if labelled else None,
         stages=STAGES[start] if stages is None else stages,
         seed=seed,
@@ -57,20 +59,18 @@ def fit_snn(
     auc = None
     if len(held_out) >= 8:
         auc = evaluate(model, held_out.images, seed=seed, device=str(device)).auc
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    model.save(
-        part,
-        provenance={
-            "command": shlex.join(["gan-gym", *sys.argv[1:]]),
-            "start": start,
-            "n_patches": len(train),
-            "n_regions": 0 if train.regions is None else len(train.regions),
-            "instance_auc_held_out": auc,
-        },
-    )
-    (part / "history.json").write_text(json.dumps(history.as_dicts()) + "\n")
-    part.rename(folder)
+    with new_folder(folder) as part:
+        model.save(
+            part,
+            provenance={
+                "command": shlex.join(["gan-gym", *sys.argv[1:]]),
+                "start": start,
+                "n_patches": len(train),
+                "n_regions": 0 if regions is None else len(regions),
+                "instance_auc_held_out": auc,
+            },
+        )
+        (part / "history.json").write_text(json.dumps(history.as_dicts()) + "\n")
     return auc
 
 
@@ -78,26 +78,29 @@ def run_fit_snn(config: FitSNNConfig) -> int:
     """Fit the reward model alone (`gan-gym fit-snn`)."""
     assert config.data is not None
     assert config.out is not None
-    out, device = Path(config.out), resolve_device(config.device)
-    check_new(out, "model")
-    loaded = load_patches(
+    device = resolve_device(config.device)
+    out = check_new(config.out, "model")
+    loaded = read_patches(
         None if config.data == "embedded" else config.data,
         config.image_size,
         min_patches=config.batch_size,
         on_bad_image=config.on_bad_image,
-        progress=True,
+        seed=config.seed,
     )
-    for warning in loaded.report.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
     patches = loaded.patches
     n_regions = 0 if patches.regions is None else len(patches.regions)
     print(f"{len(patches)} patches of {len(patches.classes)} classes, {n_regions} regions for stage 1")
     train, held_out = split_held_out(patches, config.held_out, config.seed)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    if len(train) < 2:
+        raise ValueError(
+            f"held_out {config.held_out} leaves {len(train)} patches to fit on; lower --held_out"
+        )
     auc = fit_snn(train, held_out, out, start=config.start, seed=config.seed, device=device)
     figure = "not measured (too few held-out patches)" if auc is None else f"{auc:.3f}"
-    print(f"verification AUC on {len(held_out)} held-out patches (two views of one patch against others): {figure}")
-    print(f"model in {out}")
+    print(
+        f"verification AUC on {len(held_out)} held-out patches (two views of one patch against others): {figure}"
+    )
+    print(f"model in {config.out}")
     return 0
 
 
@@ -106,8 +109,7 @@ def run_fit_controller(config: FitControllerConfig) -> int:
     assert config.out is not None
     from agents.training import train
 
-    out = Path(config.out)
-    check_new(out, "controller")
+    out = check_new(config.out, "controller")
     torch.set_num_threads(1)  # two threads are slower on matrices this small
     controller = train(
         config.algo,
@@ -120,6 +122,7 @@ def run_fit_controller(config: FitControllerConfig) -> int:
         env_kwargs={} if config.knobs is None else {"knobs": tuple(config.knobs)},
     )
     controller.card["command"] = shlex.join(["gan-gym", *sys.argv[1:]])
-    controller.save(out)
-    print(f"controller in {out}; use it with gan-gym train --controller {out}")
+    with new_folder(out) as part:
+        controller.save(part)
+    print(f"controller in {config.out}; use it with gan-gym train --controller {shlex.quote(config.out)}")
     return 0

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
+import torch
 from PIL import Image
 from tqdm import tqdm
 
 from agents.config import GenerateConfig
-from agents.generator_file import generate, load_generator
+from agents.generator_file import generate_batches, load_generator
 from agents.recording import N_SHOWN, save_grid
-from agents.run_folder import check_new
-from gan_gym.data.sampler import to_uint8
+from agents.run_folder import check_new, new_folder
 from gan_gym.devices import resolve_device
 
 
@@ -20,19 +17,19 @@ def run_generate(config: GenerateConfig) -> int:
     """Write `n` PNG patches and `grid.png` into a new folder, which appears whole."""
     assert config.run is not None
     assert config.out is not None
-    device, out = resolve_device(config.device), Path(config.out)
-    module = load_generator(Path(config.run), device)
-    check_new(out, "patches")
-    part = out.with_name(f".{out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    (part / "patches").mkdir(parents=True)
-    images = to_uint8(generate(module, config.n, config.seed, device))
+    device = resolve_device(config.device)
+    module = load_generator(config.run, device)
+    out = check_new(config.out, "patches")
     digits = len(str(config.n - 1))
-    for i, image in enumerate(tqdm(images, desc="writing patches", delay=2, leave=False)):
-        Image.fromarray(image.permute(1, 2, 0).numpy()).save(part / "patches" / f"{i:0{digits}d}.png")
-    save_grid(images[:N_SHOWN], part / "grid.png")
-    if out.is_dir():
-        out.rmdir()
-    part.rename(out)
+    shown: list[torch.Tensor] = []
+    with new_folder(out) as part, tqdm(total=config.n, desc="writing patches", delay=2, leave=False) as bar:
+        (part / "patches").mkdir()
+        for batch in generate_batches(module, config.n, config.seed, device):
+            for image in batch:
+                name = f"{bar.n:0{digits}d}.png"
+                Image.fromarray(image.permute(1, 2, 0).numpy()).save(part / "patches" / name)
+                bar.update()
+            shown += batch[: N_SHOWN - len(shown)]
+        save_grid(torch.stack(shown), part / "grid.png")
     print(f"{config.n} patches in {out / 'patches'}, a grid in {out / 'grid.png'}")
     return 0

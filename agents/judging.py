@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,14 @@ from torch import Tensor
 
 from agents.config import EvaluateConfig, ReportConfig
 from agents.generator_file import generate, load_generator
+from agents.input_data import read_patches
 from agents.report import write_report
 from agents.run_folder import read_config
 from agents.splitting import split_held_out
 from agents.summary import write_summary
 from gan_gym.checkpoint import replace_file
-from gan_gym.data.loading import inspect_data, load_patches
+from gan_gym.data.loading import inspect_data
 from gan_gym.data.report import DataError
-from gan_gym.data.sampler import to_uint8
 from gan_gym.devices import resolve_device
 from gan_gym.metrics import METRICS, evaluate, load_extractor
 
@@ -26,40 +27,51 @@ from gan_gym.metrics import METRICS, evaluate, load_extractor
 def run_evaluate(config: EvaluateConfig) -> int:
     """Print the figures with their intervals; write them to `--json`, and into the run's report with --run."""
     if (config.fake is None) == (config.run is None):
-        raise ValueError("nothing to evaluate: give either --fake (a folder of patches) or --run (a run's folder)")
+        raise ValueError(
+            "nothing to evaluate: give either --fake (a folder of patches) or --run (a run's folder)"
+        )
     if config.real is None and config.run is None:
         raise ValueError("--fake needs --real, a folder of real patches to compare with")
+    if config.run is not None and config.image_size is not None:
+        raise ValueError("--image_size goes with --fake; the patches of a run have the run's own size")
+    if config.json is not None:
+        _check_file(Path(config.json))
     device = resolve_device(config.device)
+    extractor = load_extractor(config.extractor, str(device))
     train: Tensor | None = None
     if config.run is not None:
-        run = Path(config.run)
-        module = load_generator(run, device)
-        fake = to_uint8(generate(module, config.n, config.seed, device))
+        module = load_generator(config.run, device)
+        fake = generate(module, config.n, config.seed, device)
         size = f"{fake.shape[2]}x{fake.shape[3]}"
-        real, train = _own_patches(run, size)
-        if config.real is not None:
-            real = load_patches(config.real, size, min_patches=2, progress=True).patches.images
+        real, train = _own_patches(config.run, size)
     else:
         assert config.fake is not None
-        size = config.image_size or _common_size(config.fake)
-        fake = load_patches(config.fake, size, min_patches=2, progress=True).patches.images
-        real = load_patches(config.real, size, min_patches=2, progress=True).patches.images
-    extractor = load_extractor(config.extractor, str(device))
+        size = str(config.image_size or _common_size(config.fake))
+        fake = read_patches(config.fake, size, min_patches=2).patches.images
+    if config.real is not None:
+        real = read_patches(config.real, size, min_patches=2).patches.images
     result = evaluate(real, fake, train=train, extractor=extractor, seed=config.seed, progress=True).to_json()
     print(_table(result))
-    text = json.dumps(result, indent=1)
+    text = json.dumps(result, indent=1).encode()
     if config.json is not None:
-        replace_file(Path(config.json), text.encode())
+        replace_file(Path(config.json), text)
     if config.run is not None and config.real is None:
-        replace_file(Path(config.run) / "evaluation.json", text.encode())
+        replace_file(Path(config.run) / "evaluation.json", text)
     return 0
 
 
-def _own_patches(run: Path, size: str) -> tuple[Tensor, Tensor]:
+def _check_file(path: Path) -> None:
+    if path.is_dir() or not path.absolute().parent.is_dir() or not os.access(path.absolute().parent, os.W_OK):
+        raise ValueError(
+            f"--json '{path}' cannot be written; give a file in a folder that exists and is writable"
+        )
+
+
+def _own_patches(run: str, size: str) -> tuple[Tensor, Tensor]:
     """Return the patches that a run kept from training, and those it was trained on."""
     options = read_config(run)
-    loaded = load_patches(
-        options.data, size, min_patches=2, on_bad_image=options.on_bad_image, progress=True, seed=options.seed
+    loaded = read_patches(
+        options.data, size, min_patches=2, on_bad_image=options.on_bad_image, seed=options.seed
     )
     train, held_out = split_held_out(loaded.patches, options.held_out, options.seed)
     return held_out.images, train.images

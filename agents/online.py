@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium.wrappers import DiscretizeAction
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from agents.algorithms import find
@@ -16,6 +18,10 @@ from agents.controller import CLIP, Controller, policy_arguments
 from agents.environments import N_BINS
 from agents.random_state import isolated_random_state
 from agents.recording import Recorder
+from agents.resuming import RunState, load_run_state, save_run_state
+from agents.rollback import Rollback
+from agents.run_controller import keep_controller
+from agents.stopping import StopRequest
 from gan_gym.envs.histogan import HistoGANEnv
 
 ONLINE: dict[str, dict[str, Any]] = {
@@ -23,80 +29,121 @@ ONLINE: dict[str, dict[str, Any]] = {
     "ppo": {"n_steps": 8, "batch_size": 8},
     "recurrent_ppo": {"n_steps": 8, "batch_size": 8},
     "trpo": {"n_steps": 8, "batch_size": 8},
-    **{name: {"learning_starts": 8, "batch_size": 16} for name in ("ddpg", "dqn", "sac", "td3", "crossq", "qrdqn", "tqc")},
+    **{
+        name: {"learning_starts": 8, "batch_size": 16}
+        for name in ("ddpg", "dqn", "sac", "td3", "crossq", "qrdqn", "tqc")
+    },
 }
 """Hyperparameters that let an algorithm learn from its first decisions; ARS, which compares whole runs, cannot."""
 
 
+N_KEPT = 20
+"""Times a run takes its state as one to go back to."""
+START_COUNT = 1e4
+"""Observations that the statistics of a policy to start from are taken to stand for."""
+
+
 class _OneRun(gym.Wrapper[Any, Any, Any, Any]):
-    """One GAN run, recorded; after its end a reset gives the last observation, so that the GAN is not thrown away."""
+    """One GAN run, recorded; a reset goes back to the last good state where the run diverged, else changes nothing."""
 
     def __init__(self, env: HistoGANEnv, recorder: Recorder) -> None:
         super().__init__(env)
-        self.gan, self.recorder, self.ended = env, recorder, False
+        self.gan, self.recorder = env, recorder
+        self.rollback = Rollback(env, None)
+        self.keep_every = max(1, env.episode_steps // N_KEPT)
+        self.ended = False
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        return self.gan.current()
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        observation, info = self.gan.current()
+        if info["diverged"] and not self.ended:
+            self.rollback.go_back()
+            observation, info = self.gan.current()
+        return observation, info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         observation, reward, terminated, truncated, info = self.gan.step(action)
-        self.recorder.row(action, reward, info, 0)
-        self.ended = terminated
+        self.recorder.row(action, reward, info, self.rollback.n)
+        if info["diverged"]:
+            self.ended = self.rollback.exhausted
+        else:
+            self.ended = terminated
+            if info["env_step"] % self.keep_every == 0:
+                self.rollback.keep(None)
         return observation, reward, terminated, truncated, info
 
 
 class _StopAtEnd(BaseCallback):
-    def __init__(self, run: _OneRun) -> None:
+    def __init__(self, run: _OneRun, stop: StopRequest) -> None:
         super().__init__()
-        self.run = run
+        self.run, self.stop = run, stop
 
     def _on_step(self) -> bool:
-        return not self.run.ended
+        return not self.run.ended and not self.stop.requested
 
 
-class OnlineLearner:
-    """Learns to turn the knobs of the one GAN it is given.
+def train_online(
+    run: Path, env: HistoGANEnv, algo: str, seed: int, stop: StopRequest, *, start: Controller | None = None
+) -> bool:
+    """Let an algorithm learn inside this run and save its policy; return False where a signal stopped it.
+
+    A learner cannot be taken up in the middle: a resumed run repeats the learning from its start, and ends as
+    an undisturbed one does (on the CPU).
 
     Args:
+        run: the run's folder.
+        env: the environment.
         algo: a name in `ONLINE`.
-        env: the environment, already reset.
-        recorder: writes every env step down.
-        seed: seed of the algorithm.
+        seed: seed of the run and the algorithm.
+        stop: set by a signal.
         start: policy to start from; `None` learns from scratch.
     """
+    if load_run_state(run, env, seed) is not None:  # written at the end only
+        return True
+    with Recorder(run, env, seed, 0) as recorder:
+        one_run = _OneRun(env, recorder)
+        controller = _learn(algo, one_run, seed, stop, start)
+        if not one_run.ended:
+            return False
+        if env.current()[1]["diverged"]:
+            one_run.rollback.give_up()
+        keep_controller(controller, run)
+        recorder.metrics.sync()
+        save_run_state(run, RunState(env.snapshot(), recorder.metrics.n_rows))
+    return not stop.requested
 
-    def __init__(self, algo: str, env: HistoGANEnv, recorder: Recorder, *, seed: int, start: Controller | None) -> None:
-        self.algo, self.env, self.recorder, self.seed, self.start = algo, env, recorder, seed, start
 
-    def learn(self) -> Controller:
-        """Learn until the GAN's budget is spent, and return the policy."""
-        algorithm = find(self.algo)
-        run = _OneRun(self.env, self.recorder)
-        wrapped: gym.Env[Any, Any] = DiscretizeAction(run, N_BINS) if algorithm.discrete else run
-        settings = {**algorithm.defaults, **ONLINE[self.algo]}
-        normalised = VecNormalize(DummyVecEnv([lambda: wrapped]), gamma=settings.get("gamma", 1.0), clip_obs=CLIP)
-        if self.start is not None:
-            normalised.obs_rms.mean = self.start.mean.astype(np.float64)
-            normalised.obs_rms.var = self.start.std.astype(np.float64) ** 2
-            normalised.obs_rms.count = 1e4
-        with isolated_random_state():
-            model = algorithm.load()(
-                algorithm.policy,
-                normalised,
-                policy_kwargs=policy_arguments(self.algo),
-                seed=self.seed,
-                device="cpu",
-                **settings,
-            )
-            if self.start is not None:
-                model.policy.load_state_dict(self.start.policy.state_dict())
-            model.learn(self.env.episode_steps, callback=_StopAtEnd(run))
-        statistics = normalised.obs_rms
-        return Controller(
-            self.algo,
-            model.policy.to(torch.device("cpu")),
-            tuple(knob.name for knob in self.env.knobs),
-            statistics.mean,
-            np.sqrt(statistics.var + normalised.epsilon),
-            {"algo": self.algo, "learned": "online", "seed": self.seed, "env_steps": self.env.episode_steps},
+def _learn(algo: str, run: _OneRun, seed: int, stop: StopRequest, start: Controller | None) -> Controller:
+    """Learn until the GAN's budget is spent or a signal came, and return the policy."""
+    algorithm, env = find(algo), run.gan
+    wrapped: gym.Env[Any, Any] = DiscretizeAction(run, N_BINS) if algorithm.discrete else run
+    settings = {**algorithm.defaults, **ONLINE[algo]}
+    normalised = VecNormalize(DummyVecEnv([lambda: wrapped]), gamma=settings.get("gamma", 1.0), clip_obs=CLIP)
+    statistics = cast(RunningMeanStd, normalised.obs_rms)
+    if start is not None:
+        statistics.mean = start.mean.astype(np.float64)
+        statistics.var = start.std.astype(np.float64) ** 2
+        statistics.count = START_COUNT
+    with isolated_random_state():
+        model = algorithm.load()(
+            algorithm.policy,
+            normalised,
+            policy_kwargs=policy_arguments(algo),
+            seed=seed,
+            device="cpu",
+            **settings,
         )
+        if start is not None:
+            model.policy.load_state_dict(start.policy.state_dict())
+        while not run.ended and not stop.requested:  # again where steps were spent on going back
+            left = env.episode_steps - env.current()[1]["env_step"]
+            model.learn(left, callback=_StopAtEnd(run, stop), reset_num_timesteps=model.num_timesteps == 0)
+    return Controller(
+        algo,
+        model.policy.to(torch.device("cpu")),
+        tuple(knob.name for knob in env.knobs),
+        statistics.mean.astype(np.float32),
+        np.sqrt(statistics.var + normalised.epsilon).astype(np.float32),
+        {"algo": algo, "learned": "online", "seed": seed, "env_steps": env.episode_steps},
+    )

@@ -1,10 +1,11 @@
-"""Write down a GAN run as it happens: metrics, TensorBoard, sample grids, checkpoints, progress."""
+"""Write down a GAN run as it happens: metrics, TensorBoard, sample grids, progress."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import torch
 from PIL import Image
@@ -13,7 +14,6 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from agents.run_folder import MetricsFile
-from gan_gym.checkpoint import save_checkpoint
 from gan_gym.envs.histogan import HistoGANEnv
 from gan_gym.gan import GANTrainer
 from gan_gym.randomness import generator
@@ -21,6 +21,10 @@ from gan_gym.render import image_grid
 
 N_SHOWN = 64
 """Patches in a sample grid; the latents are the same in every grid of a run."""
+
+
+N_GRIDS = 10
+"""Sample grids of a run, apart from the first."""
 
 
 def save_grid(images: Tensor, path: Path) -> None:
@@ -44,17 +48,14 @@ class Recorder:
         env: the environment.
         seed: the run's seed; draws the latents of the sample grids.
         n_rows: rows of `metrics.jsonl` that the checkpoint being continued knows.
-        samples_every: env steps between two sample grids.
-        checkpoint_every: env steps between two checkpoints.
     """
 
-    def __init__(
-        self, run: Path, env: HistoGANEnv, seed: int, n_rows: int, samples_every: int, checkpoint_every: int
-    ) -> None:
+    def __init__(self, run: Path, env: HistoGANEnv, seed: int, n_rows: int) -> None:
         self.run, self.env, self.seed = run, env, seed
-        self.samples_every, self.checkpoint_every = samples_every, checkpoint_every
+        self.samples_every = max(1, env.episode_steps // N_GRIDS)
         self.metrics = MetricsFile(run / "metrics.jsonl", n_rows)
-        self.board = SummaryWriter(str(run), purge_step=env.trainer.n_images + 1 if n_rows else None)
+        # of what an earlier process wrote after the point we continue from, TensorBoard shows nothing
+        self.board = SummaryWriter(str(run), purge_step=env.trainer.n_images + 1 if n_rows else 0)
         done = env.current()[1]["env_step"]
         self.bar = tqdm(total=env.episode_steps, initial=done, unit="block", desc="training the GAN")
         if not n_rows:
@@ -80,15 +81,14 @@ class Recorder:
         save_grid(images, self.run / "samples" / f"{n_images:09d}.png")
         self.board.add_image("samples", image_grid(images), n_images, dataformats="HWC")
 
-    def checkpoint(self, extra: Mapping[str, Any]) -> None:
-        """Write a checkpoint of the environment and `extra`, JSON-able."""
-        self.metrics.sync()
-        snapshot = self.env.snapshot()
-        values = {"env": snapshot.values, "n_rows": self.metrics.n_rows, **extra}
-        save_checkpoint(self.run / "checkpoints", self.env.trainer.n_images, snapshot.tensors, values)
+    def __enter__(self) -> Self:
+        """Return the recorder; leaving it closes its files."""
+        return self
 
-    def close(self) -> None:
-        """Close all files."""
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close all files, and leave the progress bar's line."""
         self.bar.close()
         self.metrics.close()
         self.board.close()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,25 +23,51 @@ import yaml
 from agents.config import TrainConfig
 from gan_gym.checkpoint import replace_file
 
-PACKAGES = ("gan-gym", "torch", "timm", "gymnasium", "stable-baselines3", "sb3-contrib", "numpy", "safetensors")
+PACKAGES = (
+    "gan-gym",
+    "torch",
+    "timm",
+    "gymnasium",
+    "stable-baselines3",
+    "sb3-contrib",
+    "numpy",
+    "safetensors",
+)
 """Packages whose versions are recorded."""
 
 
-def check_new(out: Path, what: str) -> None:
-    """Check that `out` can become a new folder.
+def check_new(out: str, what: str, *, probe: bool = True) -> Path:
+    """Return the path of a new folder, links resolved, after making sure that it can be made.
+
+    Args:
+        out: what the user gave.
+        what: what the folder is for, in messages.
+        probe: whether to make and remove an empty folder beside it: some places look writable and are not.
 
     Raises:
-        ValueError: if it exists or cannot be made; the message says what to do.
+        ValueError: if it exists and is not empty, or cannot be made; the message says what to do.
     """
-    if out.is_file():
+    path = Path(os.path.realpath(out))
+    if path.exists() and not path.is_dir():
         raise ValueError(f"--out '{out}' is a file; give a folder that does not exist yet")
-    if (out / "config.yaml").is_file():
-        raise ValueError(f"--out '{out}' already holds a run; continue it with --resume, or give another folder")
-    if out.exists() and any(out.iterdir()):
+    if (path / "config.yaml").is_file() and what == "run":
+        raise ValueError(
+            f"--out '{out}' already holds a run; continue it with --resume, or give another folder"
+        )
+    if path.exists() and any(path.iterdir()):
         raise ValueError(f"--out '{out}' is not empty; give a folder that does not exist yet for the {what}")
-    parent = _nearest_existing(out.absolute().parent)
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise ValueError(f"--out '{out}' cannot be made: '{parent}' is not writable; give another folder")
+    parent = _nearest_existing(path.parent)
+    try:
+        if not os.access(parent, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        if probe:
+            os.rmdir(tempfile.mkdtemp(prefix=f".{path.name}."[:32], dir=parent))
+    except OSError as error:
+        raise ValueError(
+            f"--out '{out}' cannot be made ({error.strerror} in '{parent}'); give another folder or change its "
+            "permissions"
+        ) from None
+    return path
 
 
 def _nearest_existing(path: Path) -> Path:
@@ -47,37 +76,52 @@ def _nearest_existing(path: Path) -> Path:
     return path
 
 
-def create_run(out: Path, config: TrainConfig) -> None:
-    """Make a run folder with its configuration, command and environment, and move it to `out` by rename."""
-    part = out.with_name(f".{out.name}.part-{os.getpid()}")
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """Give a folder beside `out` to fill; it becomes `out` by rename, or vanishes where that fails."""
+    part = out.with_name(f".{out.name}.part")
     out.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(part, ignore_errors=True)
+    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
     try:
         part.mkdir()
-        (part / "config.yaml").write_text(yaml.safe_dump(asdict(config), sort_keys=False))
-        (part / "command.txt").write_text(shlex.join(["gan-gym", *sys.argv[1:]]) + "\n")
-        (part / "env.json").write_text(json.dumps(describe_machine(), indent=1) + "\n")
+        yield part
         if out.is_dir():
             out.rmdir()
         part.rename(out)
-    except OSError:
+    except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
 
 
-def read_config(run: Path) -> TrainConfig:
+def create_run(out: Path, config: TrainConfig) -> None:
+    """Make a run folder with its configuration, command and environment, by rename."""
+    with new_folder(out) as part:
+        (part / "config.yaml").write_text(
+            yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True), "utf-8"
+        )
+        (part / "command.txt").write_text(
+            shlex.join(["gan-gym", *sys.argv[1:]]) + "\n", "utf-8", "backslashreplace"
+        )
+        (part / "env.json").write_text(json.dumps(describe_machine(), indent=1) + "\n")
+
+
+def read_config(run: str) -> TrainConfig:
     """Read the configuration a run was started with.
 
     Raises:
         ValueError: if the folder holds no run.
     """
-    path = run / "config.yaml"
+    path = Path(run, "config.yaml")
     if not path.is_file():
-        raise ValueError(f"'{run}' holds no run to resume (config.yaml is missing); start one without --resume")
+        raise ValueError(
+            f"'{run}' holds no run (config.yaml is missing); give the --out folder of a gan-gym train"
+        )
     try:
-        return TrainConfig(**yaml.safe_load(path.read_text()))
-    except (yaml.YAMLError, TypeError) as error:
-        raise ValueError(f"'{path}' is damaged ({' '.join(str(error).split())}); restore it or start anew") from None
+        return TrainConfig(**yaml.safe_load(path.read_bytes()))
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        raise ValueError(
+            f"'{path}' is damaged ({' '.join(str(error).split())}); restore it or start anew"
+        ) from None
 
 
 def describe_machine() -> dict[str, Any]:
@@ -108,8 +152,10 @@ class MetricsFile:
 
     def __init__(self, path: Path, n_rows: int) -> None:
         kept = path.read_bytes().splitlines(keepends=True)[:n_rows] if path.is_file() else []
-        if len(kept) < n_rows:
-            raise ValueError(f"'{path}' has {len(kept)} rows, the checkpoint {n_rows}; restore it or start anew")
+        if len(kept) < n_rows or not b"".join(kept[-1:]).endswith(b"\n" if n_rows else b""):
+            raise ValueError(
+                f"'{path}' holds less than the checkpoint's {n_rows} rows; restore it or start anew"
+            )
         replace_file(path, b"".join(kept))
         self._file = path.open("a")
         self.n_rows = n_rows

@@ -1,4 +1,4 @@
-"""Turn signals into a request to stop at the next safe moment."""
+"""What a signal does to a command: it stops at once, or, while a GAN trains, at the next safe moment."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")
-"""Signals that ask for a checkpoint and an end; a second SIGINT stops at once."""
+"""Signals that ask for an end; batch systems send the last two before they take a machine away."""
 
 
-class StopRequest:
-    """While entered, the first signal sets `requested`; the handlers before are put back at the end."""
+class Interruptible:
+    """While entered, a signal raises `KeyboardInterrupt`; the handlers before are put back at the end."""
 
     def __init__(self) -> None:
-        self.requested = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -23,13 +22,11 @@ class StopRequest:
         if threading.current_thread() is threading.main_thread():
             for name in SIGNALS:
                 if number := getattr(signal, name, None):
-                    self._before[number] = signal.signal(number, self._request)
+                    self._before[number] = signal.signal(number, self._handle)
         return self
 
-    def _request(self, number: int, frame: FrameType | None) -> None:
-        if self.requested and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.requested = True
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -37,3 +34,16 @@ class StopRequest:
         """Put the handlers back."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+
+class StopRequest(Interruptible):
+    """While entered, the first signal only sets `requested`; a second SIGINT stops at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requested = False
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.requested and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.requested = True

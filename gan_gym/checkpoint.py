@@ -32,7 +32,9 @@ class CheckpointError(ValueError):
 def save_checkpoint(
     folder: Path, n_images: int, tensors: dict[str, Tensor], values: dict[str, Any], *, keep: int = 2
 ) -> Path:
-    """Write a checkpoint into `folder` and drop all but the newest `keep`.
+    """Write a checkpoint into `folder`, and drop those of later images and all but the newest `keep`.
+
+    Later ones are left of a run that went back.
 
     Args:
         folder: the run's folder of checkpoints.
@@ -58,12 +60,15 @@ def save_checkpoint(
         part.mkdir()
         for name, content in contents.items():
             write_synced(part / name, content)
+        sync_folder(part)
         shutil.rmtree(final, ignore_errors=True)
         part.rename(final)
         replace_file(folder / _LATEST, final.name.encode())
         sync_folder(folder)
-        for old in sorted(folder.glob("ckpt-*"))[:-keep]:
-            shutil.rmtree(old)
+        earlier = [path for path in _newest_first(folder) if _n_images(path) <= n_images][:keep]
+        for path in _newest_first(folder):
+            if path not in earlier:
+                shutil.rmtree(path)
     except OSError as error:
         raise CheckpointError(
             f"cannot write a checkpoint to {folder} ({error.strerror}); "
@@ -80,15 +85,28 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | 
     Raises:
         CheckpointError: if there are checkpoints and none is whole.
     """
-    found = sorted(folder.glob("ckpt-*"), reverse=True)
+    found = _newest_first(folder)
     for path in found:
         try:
             return _read(path)
         except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
-            logger.warning("checkpoint %s is damaged (%s); using the one before it", path, error)
+            logger.warning("checkpoint %s is damaged (%s); using the one before it", path, _reason(error))
     if found:
         raise CheckpointError(f"no checkpoint in {folder} is whole; train again into another folder")
     return None
+
+
+def _reason(error: Exception) -> str:
+    return f"it has no {error}" if isinstance(error, KeyError) else str(error)
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    found = [path for path in folder.glob("ckpt-*") if path.name.removeprefix("ckpt-").isdecimal()]
+    return sorted(found, key=_n_images, reverse=True)
+
+
+def _n_images(path: Path) -> int:
+    return int(path.name.removeprefix("ckpt-"))
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -1,0 +1,38 @@
+"""Tell the user's mistakes, which get one line, from our own, which get a traceback."""
+
+from __future__ import annotations
+
+import dis
+import errno
+from types import TracebackType
+
+ROOMS = ("agents", "gan_gym", "snn")
+"""Packages whose errors are messages to the user."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def message_for_user(error: Exception) -> str | None:
+    """Return what to tell the user, or `None` where the error is our own fault.
+
+    A `ValueError` or `TypeError` is a message if a `raise` in one of our rooms made it; one that Python or a
+    library raised was meant for us.
+    """
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.strerror}: '{error.filename}'; choose another path or change its permissions"
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return f"{error.strerror}; free some space, then go on (a run continues with --resume)"
+    if isinstance(error, ValueError | TypeError | ImportError) and _raised_here(error.__traceback__):
+        return str(error)
+    if isinstance(error, ImportError):
+        return f"{error}; the installation is not complete: pip install --upgrade gan-gym"
+    return None
+
+
+def _raised_here(trace: TracebackType | None) -> bool:
+    """Say whether the innermost frame is one of ours, and stands at a `raise`."""
+    if trace is None:
+        return False
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    room = str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0]
+    return room in ROOMS and trace.tb_frame.f_code.co_code[trace.tb_lasti] == dis.opmap["RAISE_VARARGS"]

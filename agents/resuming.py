@@ -1,0 +1,64 @@
+"""Checkpoints of a run: the environment, the row of `metrics.jsonl`, and what a diverged run would go back to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gan_gym.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from gan_gym.envs.gan_env import GANEnv
+from gan_gym.envs.snapshot import Snapshot
+
+_GOOD = "good/"
+
+
+@dataclass(frozen=True)
+class RunState:
+    """Where a run stands between two env steps."""
+
+    snapshot: Snapshot
+    """Of the environment."""
+    n_rows: int
+    """Rows of `metrics.jsonl` written so far."""
+    good: Snapshot | None = None
+    """What a diverged run would go back to; `None` where that is `snapshot` itself."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """JSON-able: the agent's state and the like."""
+
+
+def save_run_state(run: Path, state: RunState) -> None:
+    """Write a checkpoint into a run's folder."""
+    tensors, values = dict(state.snapshot.tensors), {"env": state.snapshot.values, "n_rows": state.n_rows}
+    if state.good is not None:
+        tensors |= {_GOOD + name: tensor for name, tensor in state.good.tensors.items()}
+        values["good"] = state.good.values
+    n_images: int = state.snapshot.values["trainer"]["n_images"]
+    save_checkpoint(run / "checkpoints", n_images, tensors, {**values, "extra": state.extra})
+
+
+def load_run_state(run: Path, env: GANEnv, seed: int) -> RunState | None:
+    """Bring a reset environment to a run's newest whole checkpoint; return `None` where there is none.
+
+    Raises:
+        CheckpointError: if no checkpoint is whole, or the newest is of another version.
+    """
+    found = load_checkpoint(run / "checkpoints")
+    if found is None:
+        env.reset(seed=seed)
+        return None
+    tensors, values = found
+    try:
+        own = {name: tensor for name, tensor in tensors.items() if not name.startswith(_GOOD)}
+        good = None
+        if "good" in values:
+            kept = {n.removeprefix(_GOOD): t for n, t in tensors.items() if n.startswith(_GOOD)}
+            good = Snapshot(kept, values["good"])
+        state = RunState(Snapshot(own, values["env"]), values["n_rows"], good, values["extra"])
+        env.reset(seed=seed, options={"snapshot": state.snapshot})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"the checkpoints in {run / 'checkpoints'} were written by another version ({error!r}); "
+            "resume with that version, or start anew"
+        ) from error
+    return state
