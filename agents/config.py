@@ -20,7 +20,7 @@ def _at_least(config: object, least: int, *names: str) -> None:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Train a GAN on your patches under control: data check, MFT-SNN, training, samples, evaluation, report."""
+    """Train a GAN on your patches under control: data check, MFT-SNN, training, evaluation, report."""
 
     data: str | None = None
     """Folder of patches (class folders become labels) or large regions, or an .npz; needed."""
@@ -29,7 +29,7 @@ class TrainConfig:
     controller: str | None = None
     """`pretrained` (the default), a baseline's name, or the folder of a trained controller."""
     learn: str | None = None
-    """An algorithm that learns online inside this very run (ppo, sac, ...), from scratch or from --controller."""
+    """An algorithm that learns online in this very run (ppo, sac, ...), from scratch or from --controller."""
     n_images: int = 80_000
     """Images the GAN sees in all, rounded up to whole env steps."""
     image_size: int | str = 64
@@ -53,12 +53,12 @@ class TrainConfig:
     knobs: list[str] | None = None
     """Knobs that a baseline or --learn may turn; a trained controller brings its own."""
     reward_model: str = "refine"
-    """`refine`: the MFT-SNN that ships, refined on your data; `fit`: fitted on your data from ImageNet weights;
-    `shipped`: as it ships; or the folder of a fitted one."""
+    """`refine`: the MFT-SNN that ships, refined on your data; `fit`: fitted on your data from ImageNet
+    weights; `shipped`: as it ships; or the folder of a fitted one."""
     on_bad_image: BadImage = "skip"
     """What to do with unusable images: leave them out, refuse, or convert them where that is possible."""
     held_out: float = 0.2
-    """Share of the patches kept from training, for evaluation; split by slide or patient where these are known."""
+    """Share of the patches kept from training, for evaluation; split by slide or patient where known."""
     evaluate: bool = True
     """Whether to evaluate at the end with the independent extractor."""
 
@@ -71,7 +71,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class DemoConfig:
-    """Embedded tissue -> MFT-SNN -> controlled GAN -> report, in minutes on two cores, with nothing to download."""
+    """Embedded tissue -> MFT-SNN -> controlled GAN -> report, in minutes on two cores, without downloads."""
 
     out: str = "demo-run"
     """Folder of the run; it must not exist."""
@@ -126,7 +126,7 @@ class FitControllerConfig:
     env: str = "GridGAN-v0"
     """Environment's id."""
     algo: str = "ppo"
-    """An algorithm: a2c ddpg dqn ppo sac td3, and with sb3-contrib ars crossq qrdqn recurrent_ppo tqc trpo."""
+    """a2c ddpg dqn ppo sac td3, or with sb3-contrib ars crossq qrdqn recurrent_ppo tqc trpo."""
     out: str | None = None
     """Folder of the controller; it must not exist; needed."""
     total_timesteps: int = 130_000

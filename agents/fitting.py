@@ -98,7 +98,8 @@ def run_fit_snn(config: FitSNNConfig) -> int:
     auc = fit_snn(train, held_out, out, start=config.start, seed=config.seed, device=device)
     figure = "not measured (too few held-out patches)" if auc is None else f"{auc:.3f}"
     print(
-        f"verification AUC on {len(held_out)} held-out patches (two views of one patch against others): {figure}"
+        f"verification AUC on {len(held_out)} held-out patches (two views of one patch against others): "
+        f"{figure}"
     )
     print(f"model in {config.out}")
     return 0

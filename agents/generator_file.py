@@ -81,7 +81,7 @@ def load_generator(folder: str, device: torch.device) -> nn.Module:
 def generate_batches(
     module: nn.Module, n: int, seed: int, device: torch.device, batch_size: int = 128
 ) -> Iterator[Tensor]:
-    """Yield `n` generated patches on the CPU, uint8 `(B, 3, H, W)`; patch i depends on the seed and i alone."""
+    """Yield `n` generated patches on the CPU, uint8 `(B, 3, H, W)`; patch i depends on seed and i alone."""
     z_dim: int = module.z_dim  # type: ignore[assignment]
     for first in range(0, n, batch_size):
         rows = range(first, min(n, first + batch_size))

@@ -25,7 +25,7 @@ from gan_gym.metrics import METRICS, evaluate, load_extractor
 
 
 def run_evaluate(config: EvaluateConfig) -> int:
-    """Print the figures with their intervals; write them to `--json`, and into the run's report with --run."""
+    """Print the figures with their intervals; write them to `--json`, and into the folder of `--run`."""
     if (config.fake is None) == (config.run is None):
         raise ValueError(
             "nothing to evaluate: give either --fake (a folder of patches) or --run (a run's folder)"

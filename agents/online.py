@@ -1,4 +1,4 @@
-"""Let an algorithm learn inside one GAN run, as in arXiv 2409.20340: the external optimizer has no other life."""
+"""Let an algorithm learn inside one GAN run, as in arXiv 2409.20340: it has no other life."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ ONLINE: dict[str, dict[str, Any]] = {
         for name in ("ddpg", "dqn", "sac", "td3", "crossq", "qrdqn", "tqc")
     },
 }
-"""Hyperparameters that let an algorithm learn from its first decisions; ARS, which compares whole runs, cannot."""
-
-
+"""Hyperparameters to learn from the first decisions on; ARS, which compares whole runs, cannot."""
 N_KEPT = 20
 """Times a run takes its state as one to go back to."""
 START_COUNT = 1e4
@@ -44,7 +42,7 @@ START_COUNT = 1e4
 
 
 class _OneRun(gym.Wrapper[Any, Any, Any, Any]):
-    """One GAN run, recorded; a reset goes back to the last good state where the run diverged, else changes nothing."""
+    """One GAN run, recorded; a reset takes a diverged run back to its last good state, else nothing."""
 
     def __init__(self, env: HistoGANEnv, recorder: Recorder) -> None:
         super().__init__(env)

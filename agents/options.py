@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -42,7 +43,7 @@ def parse(
         positional: whether the first option is given without its name.
 
     Raises:
-        ValueError: if an option is unknown, lacks a value, has one of the wrong kind, or is needed and missing.
+        ValueError: if an option is unknown, lacks a value, has a wrong one, or is needed and missing.
     """
     known = [field.name for field in fields(options)]
     for file in _config_files(arguments):
@@ -103,9 +104,7 @@ def _bracketed(value: str) -> str:
 
 
 def _config_files(arguments: Sequence[str]) -> list[str]:
-    named = [
-        value for argument, value in zip(arguments, arguments[1:], strict=False) if argument == "--config"
-    ]
+    named = [value for argument, value in pairwise(arguments) if argument == "--config"]
     return named + [a.removeprefix("--config=") for a in arguments if a.startswith("--config=")]
 
 

@@ -38,15 +38,15 @@ N_EVALUATED = 1000
 
 def run_train(config: TrainConfig) -> int:
     """Do the main job (`gan-gym train`) and return the exit code."""
-    assert config.out is not None
+    folder = config.out
+    assert folder is not None
     if config.resume:
-        out = Path(os.path.realpath(config.out))
-        config = _resumed(config, config.out)
+        out, config = Path(os.path.realpath(folder)), _resumed(config, folder)
         if _is_complete(out, config) and not config.dry_run:
             print("the run is complete; only its report is written again")
             return _report(out)
     else:
-        out = check_new(config.out, "run", probe=not config.dry_run)
+        out = check_new(folder, "run", probe=not config.dry_run)
     plan = make_plan(config, out)
     print(plan.describe(), flush=True)
     if config.dry_run:
@@ -104,13 +104,14 @@ def run_demo(config: DemoConfig) -> int:
     code = run_train(options)
     if code == 0:
         print(
-            f"done in {(time.monotonic() - started) / 60:.1f} minutes; open {Path(config.out) / 'report.html'}"
+            f"done in {(time.monotonic() - started) / 60:.1f} minutes; "
+            f"open {Path(config.out) / 'report.html'}"
         )
     return code
 
 
 def execute(plan: Plan) -> int:
-    """Fit the reward model, train the GAN, evaluate and report; continue from the newest checkpoint if there is one."""
+    """Fit the reward model, train the GAN, evaluate and report; continue from the newest checkpoint."""
     config = plan.config
     assert config.inner_steps is not None
     env = HistoGANEnv.on_patches(
@@ -145,7 +146,7 @@ def _report(out: Path) -> int:
 
 
 def _reward_model(plan: Plan) -> str:
-    """Return the folder of the run's reward model, fitting it first where that was asked for and not yet done."""
+    """Return the folder of the run's reward model, which is fitted first where that is not yet done."""
     asked, folder = plan.config.reward_model, plan.out / "snn"
     if folder.is_dir():
         return str(folder)

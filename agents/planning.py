@@ -106,8 +106,8 @@ def make_plan(config: TrainConfig, out: Path) -> Plan:
     train, held_out = split_held_out(loaded.patches, config.held_out, config.seed)
     if len(train) < MIN_TRAIN:
         raise ValueError(
-            f"held_out {config.held_out} leaves {len(train)} patches to train on, and {MIN_TRAIN} are needed; "
-            "lower --held_out, or give more patches from more slides"
+            f"held_out {config.held_out} leaves {len(train)} patches to train on, and {MIN_TRAIN} are "
+            "needed; lower --held_out, or give more patches from more slides"
         )
     assert config.inner_steps is not None
     return Plan(
@@ -162,8 +162,8 @@ def _resolve_agent(config: TrainConfig, out: Path) -> tuple[Agent | None, tuple[
     agent = kept or find_agent(config.controller, seed=config.seed)
     if config.learn is not None and not (isinstance(agent, Controller) and agent.algo == config.learn):
         raise ValueError(
-            f"--learn {config.learn} cannot start from controller '{config.controller}', which is no {config.learn} "
-            "policy; leave --controller out to learn from scratch"
+            f"--learn {config.learn} cannot start from controller '{config.controller}', which is no "
+            f"{config.learn} policy; leave --controller out to learn from scratch"
         )
     if agent.knobs is not None and asked is not None and asked != agent.knobs:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: the environment, the row of `metrics.jsonl`, and what a diverged run would go back to."""
+"""Checkpoints of a run: the environment, the row of `metrics.jsonl`, and what it would go back to."""
 
 from __future__ import annotations
 

@@ -64,8 +64,8 @@ def check_new(out: str, what: str, *, probe: bool = True) -> Path:
             os.rmdir(tempfile.mkdtemp(prefix=f".{path.name}."[:32], dir=parent))
     except OSError as error:
         raise ValueError(
-            f"--out '{out}' cannot be made ({error.strerror} in '{parent}'); give another folder or change its "
-            "permissions"
+            f"--out '{out}' cannot be made ({error.strerror} in '{parent}'); give another folder or change "
+            "its permissions"
         ) from None
     return path
 

@@ -13,11 +13,11 @@ logger = logging.getLogger(__name__)
 
 
 def split_held_out(patches: PatchSet, fraction: float, seed: int) -> tuple[PatchSet, PatchSet]:
-    """Split into (train, held out) by slide or patient; within the slide, with a warning, where there is only one."""
+    """Split into (train, held out) by slide or patient; within it, with a warning, where there is one."""
     if len(torch.unique(patches.groups)) > 1:
         return patches.split(fraction, stream_seed(seed, "split"))
     logger.warning(
-        "all patches come from one slide or patient: the held-out ones do too, so the evaluation is optimistic"
+        "all patches come from one slide or patient, the held-out ones too: the evaluation is optimistic"
     )
     order = torch.randperm(len(patches), generator=generator(seed, "split"))
     n_held = max(1, round(fraction * len(patches)))
