@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -30,6 +32,17 @@ def _initialise(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 0.0, 0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def score_maps(layer: nn.Linear, maps: Tensor) -> Tensor:
+    """Apply a linear layer to all of the maps `(N, C, H, W)`, read in the order in which they lie in memory.
+
+    Maps that lie channels last would otherwise be reordered, and mixed with gradients of the other order.
+    """
+    if not maps.is_contiguous(memory_format=torch.channels_last):
+        return layer(maps.flatten(1))  # type: ignore[no-any-return]
+    weight = layer.weight.view(-1, *maps.shape[1:]).permute(0, 2, 3, 1).flatten(1)
+    return F.linear(maps.permute(0, 2, 3, 1).flatten(1), weight, layer.bias)
 
 
 class LightGenerator(nn.Module):
@@ -95,8 +108,7 @@ class LightDiscriminator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(N, 3, H, W)` patches to `(N,)` logits."""
-        logits: Tensor = self.score(self.blocks(x).flatten(1))
-        return logits.squeeze(1)
+        return score_maps(self.score, self.blocks(x)).squeeze(1)
 
 
 class QuarterDiscriminator(LightDiscriminator):

@@ -24,6 +24,14 @@ def views(vector: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
     ]
 
 
+def laid_out(x: Tensor) -> Tensor:
+    """Return images as the convolutions take them, channels last, and all else as it is.
+
+    Mixing both layouts costs ten times what one operation on either does.
+    """
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+
 class FlatModule:
     """Wrap a module so that its parameters and gradients are views of one vector each.
 

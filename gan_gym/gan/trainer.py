@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_gym.gan.augment import augment
-from gan_gym.gan.flat import FlatModule
+from gan_gym.gan.flat import FlatModule, laid_out
 from gan_gym.gan.losses import LOSSES
 from gan_gym.gan.settings import Settings
 from gan_gym.gan.statistics import Recorder, Statistics
@@ -170,7 +170,7 @@ class GANTrainer:
         rng = generator(self.seed, "step", self.n_images)
         measure_g, measure_d = self._measure(self.g, measured), self._measure(self.d, measured)
         for _ in range(round(s.d_steps)):
-            x_real = self.source.batch(n, rng).to(self.device)
+            x_real = laid_out(self.source.batch(n, rng).to(self.device))
             with torch.no_grad():
                 x_fake = self.g.module(self.latents(n, rng))
             d_loss, logits = self._update_discriminator(x_real, x_fake, rng)
@@ -225,7 +225,7 @@ class GANTrainer:
         if self.settings.augment_p > 0:
             x = augment(x, self.settings.augment_p, rng)
         if self.settings.instance_noise > 0:
-            noise = torch.randn(x.shape, generator=rng).to(self.device)
+            noise = laid_out(torch.randn(x.shape, generator=rng).to(self.device))
             x = torch.add(x, noise, alpha=self.settings.instance_noise)
         return x
 
