@@ -129,8 +129,10 @@ class FitControllerConfig:
     """a2c ddpg dqn ppo sac td3, or with sb3-contrib ars crossq qrdqn recurrent_ppo tqc trpo."""
     out: str | None = None
     """Folder of the controller; it must not exist; needed."""
-    total_timesteps: int = 130_000
-    """Env steps in all."""
+    total_timesteps: int = 56_000
+    """Env steps in all, those of the imitated rule left out."""
+    imitate: str | None = None
+    """A baseline that sets knobs (tuned_schedule, say), whose moves the policy begins with; ppo only."""
     n_envs: int = 32
     """GANs trained side by side."""
     knobs: list[str] | None = None

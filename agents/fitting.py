@@ -121,6 +121,7 @@ def run_fit_controller(config: FitControllerConfig) -> int:
         log_dir=out.with_name(f"{out.name}.tensorboard"),
         progress=True,
         env_kwargs={} if config.knobs is None else {"knobs": tuple(config.knobs)},
+        imitated=config.imitate,
     )
     controller.card["command"] = shlex.join(["gan-gym", *sys.argv[1:]])
     with new_folder(out) as part:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from pathlib import Path
 from typing import Any, cast
@@ -10,13 +11,17 @@ import numpy as np
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
+from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from tqdm import tqdm
 
+from agents.acting import Rule
 from agents.algorithms import Algorithm, find
+from agents.baselines import make_baseline
 from agents.controller import CLIP, Controller, policy_arguments
 from agents.environments import make_env
+from agents.imitation import HYPERPARAMETERS, imitate
 from agents.random_state import isolated_random_state
 from gan_gym.knobs import DEFAULT_KNOBS
 
@@ -66,6 +71,7 @@ def train(
     log_dir: str | Path | None = None,
     progress: bool = False,
     env_kwargs: dict[str, Any] | None = None,
+    imitated: str | None = None,
     **hyperparameters: Any,
 ) -> Controller:
     """Train an algorithm and return its policy.
@@ -82,6 +88,7 @@ def train(
         log_dir: folder for TensorBoard; `None` logs nothing.
         progress: whether to show a progress bar.
         env_kwargs: arguments of the environment where `id` is a name; `instances="train"` unless given.
+        imitated: name of a baseline whose moves the policy begins with (`agents.imitation`); `None` begins at random.
         hyperparameters: override the algorithm's defaults.
 
     Raises:
@@ -94,6 +101,15 @@ def train(
     vector = make_env(id, algo, n_envs, seed=seed, **arguments) if isinstance(id, str) else id
     knobs = tuple(arguments.get("knobs", DEFAULT_KNOBS))
     settings = {**fitting_defaults(algorithm, vector.num_envs), **hyperparameters}
+    rule: Rule | None = None
+    if imitated is not None:
+        found = make_baseline(imitated)
+        rule = found if isinstance(found, Rule) else None
+        if rule is None or "clip_range" not in inspect.signature(algorithm.load()).parameters:
+            raise ValueError(
+                f"{algo} cannot imitate '{imitated}': the algorithm must be ppo, the baseline one that sets knobs"
+            )
+        settings = {**settings, **HYPERPARAMETERS, **hyperparameters}
     if "learning_rate" in settings and not callable(settings["learning_rate"]):
         start = float(settings["learning_rate"])
         settings["learning_rate"] = lambda remaining: start * (0.1 + 0.9 * remaining)
@@ -107,6 +123,10 @@ def train(
             device="cpu",
             **settings,
         )
+        if rule is not None:
+            policy = cast(ActorCriticPolicy, model.policy)
+            error = imitate(policy, rule, normalised, gamma=settings["gamma"], seed=seed, progress=progress)
+            logger.info("imitates %s to an RMS error of %.3f a move", imitated, error)
         if log_dir is not None:
             model.set_logger(configure(str(log_dir), ["tensorboard"]))
         model.learn(total_timesteps, callback=ProgressCallback(total_timesteps, progress))
@@ -126,5 +146,6 @@ def train(
             "n_envs": vector.num_envs,
             "seed": seed,
             "env_kwargs": arguments,
+            "imitated": imitated,
         },
     )

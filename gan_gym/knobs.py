@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,10 @@ class Knob:
     """One line for the documentation."""
     can_be_off: bool = False
     """Whether `low` stands for 0, so that a multiplicative move can turn the knob off and on again."""
+
+    def scaled(self, scale: float) -> Knob:
+        """Return the same knob with its limits multiplied."""
+        return replace(self, low=self.low * scale, high=self.high * scale)
 
     def position(self, value: float) -> float:
         """Return where `value` lies on the logarithmic scale from `low` (-1) to `high` (1), clipped."""
@@ -61,6 +65,9 @@ KNOBS: dict[str, Knob] = {
     )
 }
 """All knobs by name."""
+
+IMAGE_SCALE = dict.fromkeys(("g_lr", "d_lr", "g_update_ratio", "d_update_ratio"), 0.1)
+"""Factors on the limits for convolutional networks, whose useful rates are ten times lower than those of small MLPs."""
 
 DEFAULT_KNOBS = ("g_lr", "d_lr", "instance_noise")
 """Learning rates alone are not enough: without a regularising knob no policy recovers the modes."""

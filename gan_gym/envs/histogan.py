@@ -14,7 +14,7 @@ from gan_gym.data.sampler import PatchSampler, to_float
 from gan_gym.data.sizes import parse_image_size
 from gan_gym.envs.gan_env import GANEnv
 from gan_gym.envs.problem import Problem
-from gan_gym.knobs import DEFAULT_KNOBS
+from gan_gym.knobs import DEFAULT_KNOBS, IMAGE_SCALE
 from gan_gym.rewards import load_reward_model, siamese_scorer
 
 N_SCORED = 128
@@ -61,6 +61,7 @@ class HistoGANEnv(GANEnv):
     * v0: initial version.
     """
 
+    knob_scale = IMAGE_SCALE
     default_settings = {"g_lr": 2e-4, "d_lr": 2e-4, "beta1": 0.5}  # noqa: RUF012
 
     def __init__(

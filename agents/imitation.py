@@ -1,0 +1,117 @@
+"""Let a policy begin as a copy of a rule, so that reinforcement learning starts from what is known to work.
+
+The rule's exact settings are turned into moves towards them; the policy learns these moves by regression on runs that are
+disturbed on purpose, and its value function the returns that followed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.vec_env import VecNormalize
+from tqdm import tqdm
+
+from agents.acting import Rule, State
+from gan_gym.knobs import Knob
+
+N_EPISODES = 5
+"""Episodes watched in every environment."""
+DISTURBANCES = (0.0, 0.2, 0.5, 1.0)
+"""Standard deviations of what is added to the rule's moves, one an environment in turn."""
+N_EPOCHS = 100
+LOG_STD = -1.2
+"""Logarithm of the policy's exploration afterwards: small against a move of 1."""
+HYPERPARAMETERS = {"learning_rate": 2e-4, "clip_range": 0.1}
+"""Smaller steps than from scratch, for algorithms that have these."""
+
+Array = NDArray[np.float32]
+
+
+def move_towards(target: Mapping[str, float], info: Mapping[str, Any], knobs: Sequence[Knob]) -> Array:
+    """Return the action, `(k,)` in [-1, 1], that brings every knob as near to its target as one move can."""
+    moves = [
+        math.log(max(target[knob.name], knob.low) / max(info[knob.name], knob.low)) / math.log(knob.max_factor)
+        if knob.name in target
+        else 0.0
+        for knob in knobs
+    ]
+    return np.clip(np.array(moves, np.float32), -1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What was seen of a rule at work."""
+
+    observations: Array
+    """`(T, n, rows)`, not normalised."""
+    moves: Array
+    """`(T, n, k)` what the rule would have done."""
+    returns: Array
+    """`(T, n)` discounted sums of the normalised rewards that followed."""
+
+
+def watch(rule: Rule, vector: VecNormalize, n_episodes: int, gamma: float, seed: int, progress: bool) -> Watched:
+    """Let a rule act in all environments, disturbed, and write down what it saw and wanted."""
+    rng = np.random.default_rng(seed)
+    n = vector.num_envs
+    knobs, networks = vector.get_attr("knobs")[0], vector.get_attr("networks")[0]
+    disturbance = np.array([DISTURBANCES[i % len(DISTURBANCES)] for i in range(n)])[:, None]
+    n_steps = n_episodes * vector.get_attr("episode_steps")[0]
+    states: list[State] = [None] * n
+    vector.reset()
+    rows: list[tuple[Array, Array, Array, NDArray[np.bool_]]] = []
+    for _ in tqdm(range(n_steps), desc="watching the rule", unit="step", disable=not progress, delay=2):
+        moves = np.zeros((n, len(knobs)), np.float32)
+        for i, (_, info) in enumerate(vector.env_method("current")):
+            settings, states[i] = rule.settings({**info, "networks": networks}, states[i])
+            moves[i] = move_towards(settings, info, knobs)
+        seen = np.array(vector.get_original_obs(), np.float32)
+        disturbed = np.clip(moves + disturbance * rng.normal(size=moves.shape), -1, 1).astype(np.float32)
+        _, rewards, dones, _ = vector.step(disturbed)
+        for i in np.flatnonzero(dones):
+            states[i] = None
+        rows.append((seen, moves, np.array(rewards, np.float32), dones))
+    returns = np.zeros((n_steps, n), np.float32)
+    following = np.zeros(n, np.float32)
+    for t in reversed(range(n_steps)):
+        _, _, rewards, dones = rows[t]
+        following = rewards + gamma * following * ~dones
+        returns[t] = following
+    return Watched(np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows]), returns)
+
+
+def imitate(
+    policy: ActorCriticPolicy, rule: Rule, vector: VecNormalize, *, gamma: float, seed: int, progress: bool
+) -> float:
+    """Fit a policy's mean to a rule's moves and its value function to the returns; return the moves' RMS error.
+
+    The normaliser of `vector` learns its statistics from the same runs.
+    """
+    watched = watch(rule, vector, N_EPISODES, gamma, seed, progress)
+    normalised = vector.normalize_obs(watched.observations.reshape(-1, watched.observations.shape[-1]))
+    seen = torch.as_tensor(np.asarray(normalised), dtype=torch.float32)
+    moves = torch.as_tensor(watched.moves).flatten(0, 1)
+    returns = torch.as_tensor(watched.returns).flatten()
+    optimizer = torch.optim.Adam(policy.parameters(), lr=1e-3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, N_EPOCHS)
+    generator = torch.Generator().manual_seed(seed)
+    for _ in tqdm(range(N_EPOCHS), desc="imitating it", unit="epoch", disable=not progress, delay=2):
+        for index in torch.split(torch.randperm(len(seen), generator=generator), 256):
+            mean = policy.get_distribution(seen[index]).mode()
+            values = policy.predict_values(seen[index]).squeeze(1)
+            loss = (mean - moves[index]).square().mean() + 0.5 * (values - returns[index]).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        schedule.step()
+    with torch.no_grad():
+        policy.log_std.fill_(LOG_STD)
+        error = (policy.get_distribution(seen).mode().clamp(-1, 1) - moves).square().mean().sqrt()
+    return float(error)
