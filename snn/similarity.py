@@ -6,7 +6,7 @@ All of them are functions of two distance matrices (fake–real, fake–fake) an
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -191,7 +191,7 @@ def statistic_names() -> tuple[str, ...]:
 
 def as_row(similarity: Similarity) -> dict[str, float]:
     """Return the scores by name."""
-    return dict(zip(statistic_names(), astuple(similarity), strict=True))
+    return dict(vars(similarity))
 
 
 def _calibrate(linear: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +64,11 @@ class FlatModule:
         """The gradient of all parameters, `(P,)`."""
         assert self.vector.grad is not None
         return self.vector.grad
+
+    @cached_property
+    def architecture(self) -> tuple[str, list[torch.Size]]:
+        """What two networks must share to be one function of their parameters: layers and shapes."""
+        return repr(self.module), self.shapes
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the parameter vector and the module's buffers by name, not copied."""

@@ -30,9 +30,9 @@ class MLPGenerator(nn.Module):
         self.z_dim = z_dim
         self.layers = nn.Sequential(
             nn.Linear(z_dim, width),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Linear(width, width),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Linear(width, _expect_points(shape)),
         )
 
@@ -65,9 +65,9 @@ class MLPDiscriminator(nn.Module):
         self.register_buffer("frequencies", torch.randn(dim, n_features) * scale)
         self.layers = nn.Sequential(
             nn.Linear(dim + 2 * n_features, width),
-            nn.LeakyReLU(0.2),
+            nn.LeakyReLU(0.2, inplace=True),
             nn.Linear(width, width),
-            nn.LeakyReLU(0.2),
+            nn.LeakyReLU(0.2, inplace=True),
             nn.Linear(width, 1),
         )
 

@@ -38,18 +38,14 @@ def can_batch(trainers: Sequence[GANTrainer]) -> bool:
         and t.config.batch_size == first.config.batch_size
         and t.config.beta2 == first.config.beta2
         and t.device == first.device
-        and _shapes(t.g) == _shapes(first.g)
-        and _shapes(t.d) == _shapes(first.d)
+        and t.g.architecture == first.g.architecture
+        and t.d.architecture == first.d.architecture
         and getattr(t.d.module, "joint", True)
         and not any(_keeps_statistics(network.module) for network in (t.g, t.d))
         and t.settings.reward_weight == 0
         and t.loss.gradient_penalty == 0
         for t in trainers
     )
-
-
-def _shapes(network: FlatModule) -> tuple[str, list[torch.Size]]:
-    return repr(network.module), network.shapes
 
 
 def _keeps_statistics(module: nn.Module) -> bool:
@@ -90,16 +86,18 @@ class _Stack:
     @torch.no_grad()
     def step(self, gradient: Tensor, lr: Tensor, beta1: Tensor, beta2: float, active: Tensor | None) -> None:
         """Take Adam's step (Kingma & Ba 2015, arXiv 1412.6980, alg. 1), each GAN at its own rate `(n, 1)`."""
-        mean = torch.lerp(gradient, self.mean, beta1)
-        square = torch.lerp(gradient.square(), self.square, beta2)
-        steps = self.steps + 1
-        root = square.sqrt().mul_((1 - beta2**steps).rsqrt_().float()).add_(EPSILON)
-        vector = self.vector - (lr / (1 - beta1.double() ** steps)).float() * mean / root
-        if active is not None:
-            mean, square = torch.where(active, mean, self.mean), torch.where(active, square, self.square)
-            steps, vector = torch.where(active, steps, self.steps), torch.where(active, vector, self.vector)
-        self.mean, self.square, self.steps = mean, square, steps
-        self.vector.copy_(vector)
+        changed = self.vector, self.mean, self.square, self.steps
+        before = None if active is None else [tensor.clone() for tensor in changed]
+        # in place: new tensors of this size cost more than the arithmetic
+        self.mean.lerp_(gradient, 1 - beta1)
+        self.square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        self.steps += 1
+        root = self.square.sqrt().mul_((1 - beta2**self.steps).rsqrt_().float()).add_(EPSILON)
+        rate = (lr / (1 - beta1.double() ** self.steps)).float()
+        self.vector.sub_(torch.div(self.mean, root, out=root).mul_(rate))
+        if active is not None and before is not None:
+            for tensor, old in zip(changed, before, strict=True):
+                tensor.copy_(torch.where(active, tensor, old))
 
     @torch.no_grad()
     def write_back(self) -> None:
@@ -157,7 +155,7 @@ class _Block:
         rates = [t.learning_rates for t in self.trainers]
         g_lr, d_lr = self._column([r[0] for r in rates]), self._column([r[1] for r in rates])
         n = self.trainers[0].config.batch_size
-        g_before, d_before = self.g.vector.detach().clone(), self.d.vector.detach().clone()
+        before = [s.vector.detach().clone() for s in (self.g, self.d)] if measured else []
         drawn: list[tuple[Tensor, Tensor]] = []
         for update in range(max(self.n_updates)):
             on = [update < k for k in self.n_updates]
@@ -199,6 +197,7 @@ class _Block:
         self.ema.lerp_(self.g.vector.detach(), weights)
         self.recorder.step(g_losses, d_losses, logits)
         if measured:
+            g_before, d_before = before
             self._measure((g_gradient, g_before, self.g), (d_gradient, d_before, self.d))
 
     def _losses(self, compute: Callable[..., Tensor], logits: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -48,7 +48,7 @@ class Statistics:
 
     def as_dict(self) -> dict[str, float]:
         """Return the fields by name."""
-        return asdict(self)
+        return dict(vars(self))
 
 
 class Recorder:
