@@ -41,11 +41,15 @@ class Scale:
     """How much is timed."""
 
     repeats: int = 15
-    """Timed pairs a ratio."""
-    mlp_steps: int = 100
+    """Timed pairs of env steps a ratio."""
+    trainer_repeats: int = 60
+    """Timed pairs of trainer and plain loop a ratio: short and many, so that both are disturbed alike."""
+    mlp_steps: int = 25
     """Inner steps of the MLP pair in a timed run."""
-    conv_steps: int = 10
+    conv_steps: int = 5
     """Inner steps of the convolutional pair in a timed run."""
+    threads: tuple[int, ...] = (1, 2)
+    """Numbers of threads the environments' overhead is measured with."""
     population: int = 32
     """GANs of a population; a multiple of `N_WORKERS`."""
     env_kwargs: dict[str, Any] = field(default_factory=dict)
@@ -53,8 +57,9 @@ class Scale:
 
     @property
     def n_pairs(self) -> int:
-        """Timed pairs and processes in all."""
-        return (5 + 4 + 2) * (self.repeats + 1) + N_IMPORTS
+        """Timed pairs and processes in all, those that do not count included."""
+        n_of_env_steps = 2 * len(self.threads) + 2
+        return 5 * (self.trainer_repeats + 1) + n_of_env_steps * (self.repeats + 1) + N_IMPORTS
 
 
 class Costs:
@@ -117,18 +122,19 @@ class Costs:
     ) -> None:
         self.bar.set_description(name)
         first, second = side_by_side(
-            lambda: ours(n_steps), lambda: plain(n_steps), self.scale.repeats, self.bar.update
+            lambda: ours(n_steps), lambda: plain(n_steps), self.scale.trainer_repeats, self.bar.update
         )
         self.ratios[name] = Ratio.of(first / second)
         self.seconds[f"{name}: trainer, inner step"] = float(np.median(first)) / n_steps
         self.seconds[f"{name}: plain loop, inner step"] = float(np.median(second)) / n_steps
 
-    def overheads(self, n_threads: int) -> None:
+    def overheads(self) -> None:
         """Split env steps at the contract's defaults into the GAN's updates and the rest."""
-        suffix = "" if n_threads == 1 else f"_{n_threads}_threads"
-        for name, env_id in (("grid", "GridGAN-v0"), ("histo", "HistoGAN-v0")):
-            with threads(n_threads):
-                self._overhead(f"env_overhead_{name}{suffix}", self._env(env_id))
+        for n_threads in self.scale.threads:
+            suffix = "" if n_threads == 1 else f"_{n_threads}_threads"
+            for name, env_id in (("grid", "GridGAN-v0"), ("histo", "HistoGAN-v0")):
+                with threads(n_threads):
+                    self._overhead(f"env_overhead_{name}{suffix}", self._env(env_id))
 
     def _overhead(self, name: str, env: GANEnv) -> None:
         self.bar.set_description(name)

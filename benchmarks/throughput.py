@@ -15,7 +15,7 @@ Seconds of an inner step of `GANTrainer` over those of `PlainLoop`, on the netwo
 Share of an env step that is not the GAN's own updates, at the contract's defaults:
 
 - `env_overhead_grid`, `env_overhead_histo`, and with two threads `env_overhead_grid_2_threads`,
-  `env_overhead_histo_2_threads`.
+  `env_overhead_histo_2_threads` (not with `--quick`).
 
 GAN steps a second of a population of MLP GANs (`GridGAN-v0` by `gym.make_vec`), scoring included:
 
@@ -47,7 +47,7 @@ from benchmarks.costs import N_WORKERS, Costs, Scale, threads
 from benchmarks.timing import Ratio
 from gan_gym.devices import resolve_device
 
-QUICK = Scale(repeats=5, mlp_steps=50, conv_steps=4)
+QUICK = Scale(repeats=5, trainer_repeats=15, threads=(1,))
 
 
 def measure(scale: Scale, device: torch.device) -> Costs:
@@ -56,8 +56,7 @@ def measure(scale: Scale, device: torch.device) -> Costs:
         costs = Costs(scale, device, bar)
         costs.imports()
         costs.trainers()
-        costs.overheads(1)
-        costs.overheads(2)
+        costs.overheads()
         costs.populations()
     return costs
 
@@ -68,7 +67,7 @@ def conditions(scale: Scale, device: torch.device) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
-        "threads": {"default": 1, "*_2_threads": 2, "population32_over_subproc": N_WORKERS},
+        "threads": {"otherwise": 1, "*_2_threads": 2, "population32_over_subproc": N_WORKERS},
         "scale": asdict(scale),
         "versions": {
             "python": platform.python_version(),
@@ -126,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, write and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
-    parser.add_argument("--quick", action="store_true", help="fewer repeats: at most three minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer repeats, one thread: two minutes")
     parser.add_argument("--device", default="cpu", help="where GANs are trained: cpu, cuda or auto")
     options = parser.parse_args(arguments)
     scale, device = QUICK if options.quick else Scale(), resolve_device(options.device)

@@ -26,7 +26,12 @@ NAMES = {
     "population32_over_subproc",
 }
 TINY = Scale(
-    repeats=1, mlp_steps=1, conv_steps=1, population=2, env_kwargs={"inner_steps": 1, "batch_size": 4}
+    repeats=1,
+    trainer_repeats=1,
+    mlp_steps=1,
+    conv_steps=1,
+    population=2,
+    env_kwargs={"inner_steps": 1, "batch_size": 4},
 )
 
 
