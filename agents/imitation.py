@@ -75,8 +75,7 @@ def watch(rule: Rule, vector: VecNormalize, n_episodes: int, gamma: float, seed:
         seen = np.array(vector.get_original_obs(), np.float32)
         disturbed = np.clip(moves + disturbance * rng.normal(size=moves.shape), -1, 1).astype(np.float32)
         _, rewards, dones, _ = vector.step(disturbed)
-        for i in np.flatnonzero(dones):
-            states[i] = None
+        states = [None if done else state for done, state in zip(dones, states, strict=True)]
         rows.append((seen, moves, np.array(rewards, np.float32), dones))
     returns = np.zeros((n_steps, n), np.float32)
     following = np.zeros(n, np.float32)
@@ -108,7 +107,7 @@ def imitate(
             values = policy.predict_values(seen[index]).squeeze(1)
             loss = (mean - moves[index]).square().mean() + 0.5 * (values - returns[index]).square().mean()
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         schedule.step()
     with torch.no_grad():

@@ -20,7 +20,7 @@ from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the files' layout."""
 _TENSORS, _VALUES, _MANIFEST, _LATEST = "state.safetensors", "state.json", "manifest.json", "LATEST"
 
