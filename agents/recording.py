@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from agents.run_folder import MetricsFile
+from gan_gym.checkpoint import replace_file
 from gan_gym.envs.histogan import HistoGANEnv
 from gan_gym.gan import GANTrainer
 from gan_gym.randomness import generator
@@ -31,7 +33,9 @@ def save_grid(images: Tensor, path: Path) -> None:
     """Write a grid of patches, small ones enlarged, as PNG."""
     scale = max(1, 64 // max(images.shape[2:]))
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image_grid(images, scale=scale)).save(path)
+    png = io.BytesIO()
+    Image.fromarray(image_grid(images, scale=scale)).save(png, "PNG")
+    replace_file(path, png.getvalue())
 
 
 def sample_grid(trainer: GANTrainer, seed: int) -> Tensor:

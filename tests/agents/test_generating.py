@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import agents.generating
+from agents.generator_file import generate, load_generator, save_generator
+from gan_gym.gan import build_networks
+
+
+def pictures(folder: Path) -> list[bytes]:
+    return [file.read_bytes() for file in sorted((folder / "patches").iterdir())]
+
+
+def test_gives_so_many_patches_and_equal_ones_for_equal_seeds(
+    gan_gym_command, finished_run, tmp_path, capsys
+) -> None:
+    for name, n, seed in (("a", 11, 0), ("b", 11, 0), ("c", 11, 1), ("d", 5, 0)):
+        out = tmp_path / "new" / name
+        assert gan_gym_command("generate", "--run", finished_run, "--n", n, "--seed", seed, "--out", out) == 0
+    assert "11 patches in" in capsys.readouterr().out
+    a, b, c, d = (pictures(tmp_path / "new" / name) for name in "abcd")
+    assert len(a) == 11
+    assert a == b
+    assert a != c
+    assert a[:5] == d
+    assert sorted(p.name for p in (tmp_path / "new" / "a" / "patches").iterdir())[-1] == "10.png"
+    with Image.open(tmp_path / "new" / "a" / "patches" / "00.png") as image:
+        assert (image.mode, image.size) == ("RGB", (16, 16))
+    assert (tmp_path / "new" / "a" / "grid.png").is_file()
+    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["a", "b", "c", "d"]
+
+
+def test_patches_are_those_of_the_generator(gan_gym_command, finished_run, tmp_path) -> None:
+    assert gan_gym_command("generate", "--run", finished_run, "--n", 3, "--out", tmp_path / "g") == 0
+    cpu = torch.device("cpu")
+    expected = generate(load_generator(str(finished_run), cpu), 3, 0, cpu)
+    for i in range(3):
+        with Image.open(tmp_path / "g" / "patches" / f"{i}.png") as image:
+            np.testing.assert_array_equal(np.asarray(image), expected[i].permute(1, 2, 0).numpy())
+
+
+def test_nothing_is_left_where_writing_fails(gan_gym_command, finished_run, tmp_path, monkeypatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(agents.generating, "save_grid", fail)
+    assert gan_gym_command("generate", "--run", finished_run, "--n", 3, "--out", tmp_path / "g") == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def change(**values: object):
+    def damage(run: Path) -> None:
+        head = json.loads((run / "generator.json").read_text())
+        (run / "generator.json").write_text(json.dumps(head | values))
+
+    return damage
+
+
+DAMAGES = {
+    "no weights": lambda run: (run / "generator.safetensors").unlink(),
+    "cut": lambda run: (run / "generator.safetensors").write_bytes(b"\xff" * 64),
+    "no head": lambda run: (run / "generator.json").write_text("{"),
+    "strange head": lambda run: (run / "generator.json").write_text("[]"),
+    "other format": change(format=99),
+    "other networks": change(networks="residual"),
+    "unknown networks": change(networks="../../etc"),
+    "points": change(networks="mlp"),
+    "other shape": change(shape=[3, 32, 32]),
+    "huge shape": change(shape=[3, 10**9, 10**9]),
+    "shape of text": change(shape="abc"),
+    "no shape": change(shape=None),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_or_hostile_generator_is_refused(
+    gan_gym_command, finished_run, tmp_path, name, capsys
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for file in ("config.yaml", "generator.json", "generator.safetensors"):
+        shutil.copy(finished_run / file, run)
+    DAMAGES[name](run)
+    assert gan_gym_command("generate", "--run", run, "--n", 3, "--out", tmp_path / "g") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: the generator in '{run}' is unusable")
+    assert not (tmp_path / "g").exists()
+
+
+def test_an_unfinished_run_is_to_be_continued(gan_gym_command, finished_run, tmp_path, capsys) -> None:
+    shutil.copy(finished_run / "config.yaml", tmp_path)
+    assert gan_gym_command("generate", "--run", tmp_path, "--out", tmp_path / "g") == 2
+    assert "continue it with gan-gym train --resume" in capsys.readouterr().err
+
+
+def test_a_generator_that_is_not_finite_is_never_written(tmp_path) -> None:
+    module, _ = build_networks("light", (3, 16, 16), 0)
+    next(module.parameters()).data.fill_(float("nan"))
+    with pytest.raises(AssertionError):
+        save_generator(module, tmp_path, "light", (3, 16, 16), 0)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import agents.judging
+from gan_gym.metrics import METRICS
+
+KEYS = {"kid", "fid", "precision", "recall", "density", "coverage"}
+
+
+class MeanColours:
+    """An extractor in the small: the mean colours of the quarters of an image."""
+
+    name, sha256, resize = "mean colours", "0" * 64, "none"
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return torch.nn.functional.adaptive_avg_pool2d(images, 2).flatten(1)
+
+
+@pytest.fixture(autouse=True)
+def quick_extractor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agents.judging, "load_extractor", lambda *_: MeanColours())
+
+
+def check(result: dict) -> None:
+    assert set(METRICS) <= set(result)
+    assert set(METRICS) >= KEYS
+    for metric in result.values():
+        if metric["value"] is None:
+            assert metric["reason"]
+        else:
+            assert metric["low"] <= metric["value"] <= metric["high"]
+            assert all(math.isfinite(metric[key]) for key in ("low", "value", "high"))
+
+
+def test_folders_are_compared(gan_gym_command, patch_folder, tmp_path, capsys) -> None:
+    flags = ["--real", patch_folder, "--fake", patch_folder / "one", "--json", tmp_path / "x.json"]
+    assert gan_gym_command("evaluate", *flags) == 0
+    check(result := json.loads((tmp_path / "x.json").read_text()))
+    assert result["kid"]["value"] is not None
+    assert result["fid"]["value"] is None
+    shown = capsys.readouterr().out
+    assert all(f"{name} " in shown for name in METRICS)
+    assert "40 real, 20 generated; extractor mean colours" in shown
+
+
+def test_a_run_is_compared_with_what_it_has_not_seen(gan_gym_command, finished_run, tmp_path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    for _ in range(2):
+        assert gan_gym_command("evaluate", "--run", run, "--n", 30) == 0
+        check(result := json.loads((run / "evaluation.json").read_text()))
+        assert (result["kid"]["n_real"], result["kid"]["n_fake"]) == (8, 30)
+    before = (run / "evaluation.json").read_bytes()
+    flags = ["--json", tmp_path / "other.json", "--seed", 3]
+    assert gan_gym_command("evaluate", "--run", run, "--n", 30, "--real", finished_data(run), *flags) == 0
+    assert json.loads((tmp_path / "other.json").read_text())["kid"]["n_real"] == 40
+    assert (run / "evaluation.json").read_bytes() == before
+
+
+def finished_data(run: Path) -> str:
+    return next(
+        line.partition(": ")[2]
+        for line in (run / "config.yaml").read_text().splitlines()
+        if line.startswith("data: ")
+    )
+
+
+def test_unusable_patches_are_named(gan_gym_command, patch_folder, tmp_path, capsys) -> None:
+    shutil.copytree(patch_folder, tmp_path / "fake")
+    (tmp_path / "fake" / "one" / "odd.png").write_text("x")
+    assert gan_gym_command("evaluate", "--real", patch_folder, "--fake", tmp_path / "fake") == 0
+    assert "warning: 1 unusable images are left out: one/odd.png" in capsys.readouterr().err
+
+
+def test_a_run_whose_data_are_gone(gan_gym_command, finished_run, tmp_path, capsys) -> None:
+    shutil.copytree(finished_run, tmp_path / "run")
+    text = (tmp_path / "run" / "config.yaml").read_text()
+    (tmp_path / "run" / "config.yaml").write_text(text.replace(finished_data(tmp_path / "run"), "/gone"))
+    assert gan_gym_command("evaluate", "--run", tmp_path / "run") == 2
+    assert "the data path '/gone' does not exist" in capsys.readouterr().err
+
+
+def test_the_report_is_written_again(gan_gym_command, finished_run, tmp_path, capsys) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    (run / "report.html").unlink()
+    (run / "summary.md").unlink()
+    assert gan_gym_command("report", "--run", run) == 0
+    assert str(run / "report.html") in capsys.readouterr().out
+    assert "<html" in (run / "report.html").read_text()
+    assert "| env steps | 10 |" in (run / "summary.md").read_text()
