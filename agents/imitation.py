@@ -1,7 +1,7 @@
 """Let a policy begin as a copy of a rule, so that reinforcement learning starts from what is known to work.
 
-The rule's exact settings are turned into moves towards them; the policy learns these moves by regression on runs that are
-disturbed on purpose, and its value function the returns that followed.
+The rule's exact settings are turned into moves towards them; the policy learns these moves by regression on
+runs that are disturbed on purpose, and its value function the returns that followed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ Array = NDArray[np.float32]
 def move_towards(target: Mapping[str, float], info: Mapping[str, Any], knobs: Sequence[Knob]) -> Array:
     """Return the action, `(k,)` in [-1, 1], that brings every knob as near to its target as one move can."""
     moves = [
-        math.log(max(target[knob.name], knob.low) / max(info[knob.name], knob.low)) / math.log(knob.max_factor)
+        math.log(max(target[knob.name], knob.low) / max(info[knob.name], knob.low))
+        / math.log(knob.max_factor)
         if knob.name in target
         else 0.0
         for knob in knobs
@@ -57,7 +58,9 @@ class Watched:
     """`(T, n)` discounted sums of the normalised rewards that followed."""
 
 
-def watch(rule: Rule, vector: VecNormalize, n_episodes: int, gamma: float, seed: int, progress: bool) -> Watched:
+def watch(
+    rule: Rule, vector: VecNormalize, n_episodes: int, gamma: float, seed: int, progress: bool
+) -> Watched:
     """Let a rule act in all environments, disturbed, and write down what it saw and wanted."""
     rng = np.random.default_rng(seed)
     n = vector.num_envs
@@ -89,7 +92,7 @@ def watch(rule: Rule, vector: VecNormalize, n_episodes: int, gamma: float, seed:
 def imitate(
     policy: ActorCriticPolicy, rule: Rule, vector: VecNormalize, *, gamma: float, seed: int, progress: bool
 ) -> float:
-    """Fit a policy's mean to a rule's moves and its value function to the returns; return the moves' RMS error.
+    """Fit a policy to a rule's moves and its value function to the returns; return the RMS error of the moves.
 
     The normaliser of `vector` learns its statistics from the same runs.
     """

@@ -88,7 +88,8 @@ def train(
         log_dir: folder for TensorBoard; `None` logs nothing.
         progress: whether to show a progress bar.
         env_kwargs: arguments of the environment where `id` is a name; `instances="train"` unless given.
-        imitated: name of a baseline whose moves the policy begins with (`agents.imitation`); `None` begins at random.
+        imitated: name of a baseline whose moves the policy begins with (`agents.imitation`); `None` begins
+            at random.
         hyperparameters: override the algorithm's defaults.
 
     Raises:
@@ -107,7 +108,7 @@ def train(
         rule = found if isinstance(found, Rule) else None
         if rule is None or "clip_range" not in inspect.signature(algorithm.load()).parameters:
             raise ValueError(
-                f"{algo} cannot imitate '{imitated}': the algorithm must be ppo, the baseline one that sets knobs"
+                f"{algo} cannot imitate '{imitated}': the algorithm must be ppo, the baseline must set knobs"
             )
         settings = {**settings, **HYPERPARAMETERS, **hyperparameters}
     if "learning_rate" in settings and not callable(settings["learning_rate"]):

@@ -1,9 +1,9 @@
 """Agents against baselines on the same unseen instances.
 
-    python -m benchmarks.compare --env GridGAN-v0 --agents pretrained --baselines cosine tuned_schedule --out DIR
+    python -m benchmarks.compare --agents pretrained --baselines cosine tuned_schedule --out DIR
 
-Writes `results.jsonl` (one row a GAN), `summary.json`, `table.md` and `plot.png`. Names of `ALGOS` among the agents are
-trained on the spot, once for each seed; finished episodes of an earlier, interrupted call are not repeated.
+Writes `results.jsonl` (one row a GAN), `summary.json`, `table.md` and `plot.png`. Names of `ALGOS` among the
+agents are trained on the spot, once for each seed; what an interrupted call has finished is not repeated.
 """
 
 from __future__ import annotations
@@ -62,14 +62,20 @@ def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compare", description=__doc__)
     parser.add_argument("--out", required=True, help="folder of the results")
     parser.add_argument("--env", default="GridGAN-v0")
-    parser.add_argument("--agents", nargs="*", default=["pretrained"], help="shipped names, folders, or ALGOS names")
+    parser.add_argument(
+        "--agents", nargs="*", default=["pretrained"], help="shipped names, folders, or ALGOS names"
+    )
     parser.add_argument("--baselines", nargs="*", default=["constant", "tuned_schedule"])
     parser.add_argument("--seeds", type=int, default=1, help="seeds an ALGOS name is trained with")
     parser.add_argument("--seed_offset", type=int, default=0, help="first seed, of training and of instances")
     parser.add_argument("--episodes", type=int, default=64, help="instances")
     parser.add_argument("--instances", default="test", choices=["test", "train", "default"])
-    parser.add_argument("--total_timesteps", type=int, default=130_000, help="env steps of each training on the spot")
-    parser.add_argument("--quick", action="store_true", help="at most 8 instances and 1280 env steps of training")
+    parser.add_argument(
+        "--total_timesteps", type=int, default=130_000, help="env steps of each training on the spot"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="at most 8 instances and 1280 env steps of training"
+    )
     return parser
 
 
@@ -117,9 +123,9 @@ def run(options: argparse.Namespace) -> list[Row]:
 def summarise(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, Any]]]:
     """Return `{agent: {metric: {"iqm": [v, low, high], "mean": [...], "failed": share, "paired": {...}}}}`.
 
-    `failed` is the share of runs that diverged, collapsed, or ended with less than half of the best agent's median number
-    of modes (of its quality where modes cannot be counted). `paired` holds the mean difference to every other agent on
-    the same instances.
+    `failed` is the share of runs that diverged, collapsed, or ended with less than half of the best agent's
+    median number of modes (of its quality where modes cannot be counted). `paired` holds the mean difference
+    to every other agent on the same instances.
     """
     agents = list(dict.fromkeys(row["agent"] for row in rows))
     of = {agent: [row for row in rows if row["agent"] == agent] for agent in agents}
@@ -132,7 +138,8 @@ def summarise(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, Any]]]:
         summary[agent] = {}
         for metric in METRICS:
             strata = [
-                np.array([row[metric] for row in of[agent] if row["training_seed"] == s], float) for s in seeds
+                np.array([row[metric] for row in of[agent] if row["training_seed"] == s], float)
+                for s in seeds
             ]
             summary[agent][metric] = {
                 "iqm": interval(strata, iqm),
@@ -147,11 +154,16 @@ def summarise(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, Any]]]:
     return summary
 
 
-def _differences(rows: Sequence[Row], others: Sequence[Row], metric: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _differences(
+    rows: Sequence[Row], others: Sequence[Row], metric: str
+) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Return this agent's mean over its trainings minus the other's, instance by instance."""
 
     def by_seed(chosen: Sequence[Row]) -> dict[int, float]:
-        return {s: float(np.mean([r[metric] for r in chosen if r["seed"] == s])) for s in {r["seed"] for r in chosen}}
+        return {
+            s: float(np.mean([r[metric] for r in chosen if r["seed"] == s]))
+            for s in {r["seed"] for r in chosen}
+        }
 
     first, second = by_seed(rows), by_seed(others)
     return np.array([first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())])

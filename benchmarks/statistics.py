@@ -1,7 +1,7 @@
 """Interquartile means with stratified bootstrap intervals, and paired differences.
 
-Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical Precipice" (arXiv 2108.13264): the mean of
-the middle half of all runs, with intervals from resampling runs within each stratum.
+Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical Precipice" (arXiv
+2108.13264): the mean of the middle half of all runs, with intervals from resampling runs within each stratum.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def interval(strata: Sequence[Values], statistic: Callable[[Values], float], see
     """
     rng = np.random.default_rng(seed)
     resampled = [
-        statistic(np.concatenate([stratum[rng.integers(len(stratum), size=len(stratum))] for stratum in strata]))
+        statistic(
+            np.concatenate([stratum[rng.integers(len(stratum), size=len(stratum))] for stratum in strata])
+        )
         for _ in range(N_BOOTSTRAP)
     ]
     low, high = np.quantile(resampled, [0.025, 0.975])

@@ -67,7 +67,7 @@ KNOBS: dict[str, Knob] = {
 """All knobs by name."""
 
 IMAGE_SCALE = dict.fromkeys(("g_lr", "d_lr", "g_update_ratio", "d_update_ratio"), 0.1)
-"""Factors on the limits for convolutional networks, whose useful rates are ten times lower than those of small MLPs."""
+"""Factors on the limits for convolutional networks, whose useful rates are a tenth of those of small MLPs."""
 
 DEFAULT_KNOBS = ("g_lr", "d_lr", "instance_noise")
 """Learning rates alone are not enough: without a regularising knob no policy recovers the modes."""

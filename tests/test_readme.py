@@ -14,7 +14,10 @@ README = (Path(__file__).parent.parent / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 SHELL = [text.strip() for kind, text in BLOCKS if kind in ("bash", "sh", "shell")]
 LINES = [
-    line for text in SHELL[2:] for line in text.splitlines() if line.startswith("gan-gym ") and "COMMAND" not in line
+    line
+    for text in SHELL[2:]
+    for line in text.splitlines()
+    if line.startswith("gan-gym ") and "COMMAND" not in line
 ]
 
 

@@ -50,8 +50,8 @@ class GANEnv(gym.Env[Array, Array]):
     keeps a knob (as does all within 0.01 of it), 1 multiplies it by its factor, -1 divides. A knob marked *
     is off at its smallest value.
 
-    For images the limits of the learning rates and update ratios are a tenth of these, so that a position means the same
-    for a small MLP as for a convolutional network, whose useful rates are ten times lower.
+    For images the limits of the learning rates and update ratios are a tenth of these, so that a position
+    means the same for a small MLP as for a convolutional network, whose useful rates are ten times lower.
 
     | knob | from | to | factor | meaning |
     |---|---|---|---|---|
@@ -164,7 +164,9 @@ class GANEnv(gym.Env[Array, Array]):
         render_mode: str | None,
         **problem: Any,
     ) -> None:
-        self.knobs = tuple(knob.scaled(self.knob_scale.get(knob.name, 1.0)) for knob in gan_gym.knobs.resolve(knobs))
+        self.knobs = tuple(
+            knob.scaled(self.knob_scale.get(knob.name, 1.0)) for knob in gan_gym.knobs.resolve(knobs)
+        )
         gan_gym.instances.check_name(instances)
         lookup(NETWORKS, networks, "networks")
         lookup(REWARDS, reward, "reward")

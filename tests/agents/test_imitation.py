@@ -34,7 +34,7 @@ def test_a_target_of_zero_is_the_smallest_value() -> None:
 
 
 def test_the_policy_imitates(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From a low start the copy raises learning rates and noise as the rule does, which a fresh policy does not."""
+    """From a low start the copy raises learning rates and noise as the rule does."""
     monkeypatch.setattr(agents.imitation, "N_EPISODES", 6)
     arguments = {"inner_steps": 1, "episode_steps": 8}
     controller = train(

@@ -22,10 +22,27 @@ def _row(agent: str, seed: int, quality: float, modes: int = 20) -> dict[str, ob
     }
 
 
-def test_writes_what_the_contract_names_and_continues(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--env", "RingGAN-v0", "--quick", "--episodes", "2", "--out", str(tmp_path), "--agents", "--baselines"]
+def test_writes_what_the_contract_names_and_continues(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [
+        "--env",
+        "RingGAN-v0",
+        "--quick",
+        "--episodes",
+        "2",
+        "--out",
+        str(tmp_path),
+        "--agents",
+        "--baselines",
+    ]
     assert main([*arguments, "constant"]) == 0
-    assert {path.name for path in tmp_path.iterdir()} == {"results.jsonl", "summary.json", "table.md", "plot.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "results.jsonl",
+        "summary.json",
+        "table.md",
+        "plot.png",
+    }
     first = (tmp_path / "results.jsonl").read_text()
     assert main([*arguments, "constant", "random"]) == 0
     rows = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
@@ -40,7 +57,9 @@ def test_writes_what_the_contract_names_and_continues(tmp_path: Path, capsys: py
 
 
 def test_paired_difference_follows_instances() -> None:
-    rows = [_row("a", seed, 0.1 * seed + 0.05) for seed in range(8)] + [_row("b", seed, 0.1 * seed) for seed in range(8)]
+    rows = [_row("a", seed, 0.1 * seed + 0.05) for seed in range(8)] + [
+        _row("b", seed, 0.1 * seed) for seed in range(8)
+    ]
     value, low, high = summarise(rows)["a"]["final_quality"]["paired"]["b"]
     assert value == pytest.approx(0.05)
     assert high - low < 1e-9
@@ -52,7 +71,8 @@ def test_runs_with_few_modes_count_as_failed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flag", "name", "near"), [("--baselines", "cosin", "cosine"), ("--agents", "tuned_constnt", "tuned_constant")]
+    ("flag", "name", "near"),
+    [("--baselines", "cosin", "cosine"), ("--agents", "tuned_constnt", "tuned_constant")],
 )
 def test_unknown_names_are_one_line(
     flag: str, name: str, near: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -37,7 +37,10 @@ def test_comes_back_bit_for_bit(tmp_path) -> None:
 def test_holds_plain_files_with_their_hashes(tmp_path) -> None:
     path = save(tmp_path, 7)
     assert {file.name for file in path.iterdir()} == {"manifest.json", "state.safetensors", "state.json"}
-    assert set(json.loads((path / "manifest.json").read_text())["sha256"]) == {"state.safetensors", "state.json"}
+    assert set(json.loads((path / "manifest.json").read_text())["sha256"]) == {
+        "state.safetensors",
+        "state.json",
+    }
     assert (tmp_path / "LATEST").read_text() == path.name == "ckpt-000000007"
 
 
@@ -120,7 +123,7 @@ def test_a_damaged_one_is_reported_and_the_one_before_it_used(tmp_path, caplog, 
 def test_says_so_where_none_is_whole(tmp_path) -> None:
     damage_truncated(save(tmp_path, 10))
     damage_missing(save(tmp_path, 20))
-    with pytest.raises(CheckpointError, match="no checkpoint in .* is whole"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint in .* is whole"):
         load_checkpoint(tmp_path)
 
 
@@ -130,7 +133,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize(("victim", "found"), [("write_synced", 10), ("replace_file", 20)])
 def test_a_kill_at_any_write_leaves_a_whole_one(tmp_path, monkeypatch, victim, found) -> None:
-    """A kill while the files are written leaves the one before; one between the rename and LATEST, the new one."""
+    """A kill while files are written leaves the one before; one between rename and LATEST, the new one."""
     real, calls = getattr(gan_gym.checkpoint, victim), []
 
     def kill(*arguments: object) -> None:
@@ -166,7 +169,7 @@ def test_nothing_that_is_not_finite_is_written_as_a_value(tmp_path) -> None:
 
 def test_a_folder_that_cannot_be_written_to_is_explained(tmp_path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(CheckpointError, match="cannot write a checkpoint to .*file.*--resume"):
+    with pytest.raises(CheckpointError, match=r"cannot write a checkpoint to .*file.*--resume"):
         save(tmp_path / "file", 1)
 
 
