@@ -92,7 +92,7 @@ def watch(
 def imitate(
     policy: ActorCriticPolicy, rule: Rule, vector: VecNormalize, *, gamma: float, seed: int, progress: bool
 ) -> float:
-    """Fit a policy to a rule's moves and its value function to the returns; return the RMS error of the moves.
+    """Fit a policy to a rule's moves, its value function to the returns; return the RMS error of the moves.
 
     The normaliser of `vector` learns its statistics from the same runs.
     """
