@@ -324,12 +324,15 @@ class GANTrainer:
 
     @property
     def is_finite(self) -> bool:
-        """Whether all weights of both networks are finite, and so are Adam's second moments.
+        """Whether all weights of both networks, Adam's second moments and running statistics are finite.
 
-        A second moment that overflows leaves the weights finite but stuck: they would never move again.
+        A second moment that overflows leaves the weights finite but stuck: they would never move again. Nor
+        do running statistics that overflow stop G's training, but the averaged generator makes nothing then.
         """
         moments = [o.state[n.vector]["exp_avg_sq"] for n, o in self._trained]
-        return bool(torch.isfinite(sum(m.sum() for m in (self.g.vector, self.d.vector, *moments))))
+        buffers = [buffer for buffer in self.g_ema.buffers if buffer.is_floating_point()]
+        parts = (self.g.vector, self.d.vector, *moments, *buffers)
+        return bool(torch.isfinite(sum(part.detach().sum() for part in parts)))
 
     @property
     def _trained(self) -> tuple[tuple[FlatModule, torch.optim.Adam], ...]:
