@@ -25,6 +25,8 @@ from gan_gym.names import unknown
 EXIT_FAULT = 1
 EXIT_WRONG_INPUT = 2
 EXIT_RESUMABLE = 85
+QUIET = {"TORCH_CPP_LOG_LEVEL": "ERROR", "HF_HUB_VERBOSITY": "critical"}
+"""Libraries that write to stderr by themselves; what matters of it, their exceptions say too."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ COMMANDS: dict[str, Command] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; what is our own fault is raised."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    for name, level in QUIET.items():
+        os.environ.setdefault(name, level)
     with _warnings_in_one_line():
         try:
             with Interruptible():
