@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.cli import COMMANDS, parse
+from agents.cli import COMMANDS
+from agents.options import parse
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
@@ -33,8 +34,8 @@ def test_first_two_shell_blocks_are_one_line_each_and_set_everything_up() -> Non
 @pytest.mark.parametrize("line", LINES)
 def test_every_command_line_parses(line: str) -> None:
     _, name, *arguments = shlex.split(line, comments=True)
-    assert name in COMMANDS
-    assert parse(name, arguments) is not None
+    command = COMMANDS[name]
+    assert parse(name, command.options, arguments, needs=command.needs, positional=command.positional)
 
 
 @pytest.mark.parametrize("code", [text for kind, text in BLOCKS if kind == "python"])
