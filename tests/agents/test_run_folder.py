@@ -68,12 +68,13 @@ def test_no_write_permission_is_found_before_anything_is_done(tmp_path, monkeypa
         check_new("/proc/run", "run")
 
 
-def test_a_run_starts_with_its_configuration_command_and_environment(tmp_path) -> None:
+def test_a_run_starts_with_its_configuration_command_and_environment(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("sys.argv", ["gan-gym", "train", "--data", "a folder"])
     config = TrainConfig(data="/päth/with space", knobs=["g_lr"], image_size="16x24", held_out=0.25)
     create_run(tmp_path / "run", config)
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["command.txt", "config.yaml", "env.json"]
     assert read_config(str(tmp_path / "run")) == config
-    assert (tmp_path / "run" / "command.txt").read_text().startswith("gan-gym ")
+    assert (tmp_path / "run" / "command.txt").read_text() == "gan-gym train --data 'a folder'\n"
     assert json.loads((tmp_path / "run" / "env.json").read_text()) == describe_machine()
     assert describe_machine()["packages"]["torch"]
 
