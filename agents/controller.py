@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -14,7 +14,10 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.running_mean_std import RunningMeanStd
+from stable_baselines3.common.vec_env import VecNormalize
 
 import agents.algorithms
 from agents.environments import N_BINS, discrete_actions
@@ -63,6 +66,21 @@ class Controller:
         self.algo, self.policy, self.knobs = algo, policy, tuple(knobs)
         self.mean, self.std, self.card = mean.astype(np.float32), std.astype(np.float32), dict(card)
         self._moves = discrete_actions(len(self.knobs)) if agents.algorithms.find(algo).discrete else None
+
+    @classmethod
+    def learned(
+        cls,
+        algo: str,
+        model: BaseAlgorithm,
+        normalised: VecNormalize,
+        knobs: Sequence[str],
+        card: Mapping[str, Any],
+    ) -> Controller:
+        """Return what a model has learned, with the observation statistics it learned under."""
+        statistics = cast(RunningMeanStd, normalised.obs_rms)
+        mean = statistics.mean.astype(np.float32)
+        std = np.sqrt(statistics.var + normalised.epsilon).astype(np.float32)
+        return cls(algo, model.policy.to(torch.device("cpu")), knobs, mean, std, card)
 
     @property
     def observations(self) -> tuple[str, ...]:

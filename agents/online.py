@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
-import torch
 from gymnasium.wrappers import DiscretizeAction
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.running_mean_std import RunningMeanStd
@@ -137,11 +136,10 @@ def _learn(algo: str, run: _OneRun, seed: int, stop: StopRequest, start: Control
         while not run.ended and not stop.requested:  # again where steps were spent on going back
             left = env.episode_steps - env.current()[1]["env_step"]
             model.learn(left, callback=_StopAtEnd(run, stop), reset_num_timesteps=model.num_timesteps == 0)
-    return Controller(
+    return Controller.learned(
         algo,
-        model.policy.to(torch.device("cpu")),
+        model,
+        normalised,
         tuple(knob.name for knob in env.knobs),
-        statistics.mean.astype(np.float32),
-        np.sqrt(statistics.var + normalised.epsilon).astype(np.float32),
         {"algo": algo, "learned": "online", "seed": seed, "env_steps": env.episode_steps},
     )

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.policies import ActorCriticPolicy
-from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from tqdm import tqdm
 
@@ -133,13 +131,11 @@ def train(
         model.learn(total_timesteps, callback=ProgressCallback(total_timesteps, progress))
     if isinstance(id, str):
         vector.close()
-    statistics = cast(RunningMeanStd, normalised.obs_rms)
-    return Controller(
+    return Controller.learned(
         algo,
-        model.policy.to(torch.device("cpu")),
+        model,
+        normalised,
         knobs,
-        statistics.mean.astype(np.float32),
-        np.sqrt(statistics.var + normalised.epsilon).astype(np.float32),
         {
             "algo": algo,
             "environment": id if isinstance(id, str) else "custom",
