@@ -20,6 +20,8 @@ class Verification:
     """Area under the ROC curve; 0.5 = chance, 1 = perfect."""
     eer: float
     """Equal error rate: where as many similar pairs are rejected as dissimilar ones accepted; 0 = perfect."""
+    recall1: float
+    """Share of the images whose nearest neighbour among the others belongs to them; 1 = perfect."""
     n_pairs: int
     """How many pairs were drawn, half of them similar."""
 
@@ -37,7 +39,10 @@ def evaluate(
     flips: bool = True,
     stain_jitter: float = 0.05,
 ) -> Verification:
-    """Measure `model` on pairs drawn from held-out `images`.
+    """Measure `model` on pairs drawn from held-out `images`, and on all nearest neighbours among them.
+
+    With labels, an image's neighbour is right if it has its class (images alone in their class are not asked
+    about); without, the nearest second view of a first view must be of the same image.
 
     Args:
         model: maps float `(N, 3, H, W)` in [-1, 1] to unit-length embeddings `(N, D)`.
@@ -70,6 +75,7 @@ def evaluate(
         a = torch.randint(n, (n_pairs // 2,), generator=generator)
         b = (a + torch.randint(1, n, (len(a),), generator=generator)) % n
         similar, dissimilar = (first[a] * second[a]).sum(dim=1), (first[a] * second[b]).sum(dim=1)
+        hits = nearest(first, second) == torch.arange(n)
     else:
         index = ClassIndex(labels)
         paired = torch.nonzero(index.size > 1).flatten()
@@ -83,7 +89,27 @@ def evaluate(
         b = torch.randint(n, (n_pairs // 2,), generator=generator)
         similar = (embeddings[a] * embeddings[index.same(a, generator)]).sum(dim=1)
         dissimilar = (embeddings[b] * embeddings[index.other(b, generator)]).sum(dim=1)
-    return Verification(*roc(similar, dissimilar), n_pairs=len(similar) + len(dissimilar))
+        neighbour = nearest(embeddings[paired], embeddings, paired)
+        hits = labels.cpu()[neighbour] == labels.cpu()[paired]
+    auc, eer = roc(similar, dissimilar)
+    return Verification(auc, eer, float(hits.float().mean()), n_pairs=len(similar) + len(dissimilar))
+
+
+def nearest(queries: Tensor, gallery: Tensor, itself: Tensor | None = None) -> Tensor:
+    """Return the place `(Q,)` in `gallery` `(N, D)` that is most similar to each of `queries` `(Q, D)`.
+
+    Args:
+        queries: unit-length embeddings.
+        gallery: unit-length embeddings.
+        itself: `(Q,)` the place in the gallery of each query, which is no neighbour; `None`: it is not there.
+    """
+    found = []
+    for part in torch.split(torch.arange(len(queries)), 1024):
+        similarity = queries[part] @ gallery.T
+        if itself is not None:
+            similarity[torch.arange(len(part)), itself[part]] = -torch.inf
+        found.append(similarity.argmax(dim=1))
+    return torch.cat(found)
 
 
 def roc(similar: Tensor, dissimilar: Tensor) -> tuple[float, float]:

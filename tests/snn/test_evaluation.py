@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from snn import evaluate
 from snn.classes import ClassIndex
-from snn.evaluation import roc
+from snn.evaluation import nearest, roc
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -64,6 +64,32 @@ def test_separable_classes_are_verified_and_noise_is_not() -> None:
     assert evaluate(_MeanColour(), images, labels, n_pairs=500).auc == pytest.approx(1.0)
     shuffled = labels[torch.randperm(40, generator=torch.Generator().manual_seed(1))]
     assert evaluate(_MeanColour(), images, shuffled, n_pairs=2000).auc == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize("without_itself", [False, True])
+def test_nearest_neighbours_equal_a_search_by_hand(without_itself: bool) -> None:
+    gallery = nn.functional.normalize(torch.randn(1500, 4, generator=torch.Generator().manual_seed(0)), dim=1)
+    itself = torch.arange(0, 1500, 7) if without_itself else None
+    queries = gallery[itself] if itself is not None else gallery[:1100].roll(1, dims=1)
+    found = nearest(queries, gallery, itself)
+    for i in range(0, len(queries), 50):
+        distance = (gallery - queries[i]).norm(dim=1)
+        if itself is not None:
+            distance[itself[i]] = torch.inf
+        assert distance[found[i]] == pytest.approx(distance.min().item(), abs=1e-6)
+
+
+def test_recall_counts_neighbours_of_the_same_class_or_image() -> None:
+    images, labels = _colours()
+    assert evaluate(_MeanColour(), images, labels).recall1 == 1
+    alone = labels.clone()
+    alone[0] = 2
+    assert evaluate(_MeanColour(), images, alone).recall1 == 1
+    shuffled = labels[torch.randperm(40, generator=torch.Generator().manual_seed(1))]
+    assert evaluate(_MeanColour(), images, shuffled).recall1 < 0.8
+    unchanged = {"shift": 0.0, "flips": False, "stain_jitter": 0.0}
+    assert evaluate(_MeanColour(), images, **unchanged).recall1 == 1
+    assert evaluate(_MeanColour(), images.roll(1, dims=3) // 2, stain_jitter=0.5).recall1 < 0.8
 
 
 def test_views_of_one_image_are_verified_without_labels() -> None:
