@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from snn.backbones import Backbone, create_backbone
     from snn.evaluation import Verification, evaluate
     from snn.finetuning import History, HistoryRow, finetune
-    from snn.losses import LOSSES
+    from snn.losses import LOSSES, MINERS
+    from snn.presets import PRESETS, Preset
     from snn.siamese import SiameseNet, embed_images, load_default, to_float
     from snn.similarity import ReferenceStatistics, Similarity
+    from snn.stage_files import load_stages, stages_to_yaml
     from snn.stages import DEFAULT_STAGES, QUICK_STAGES, Stage
 
 _HOMES = {
@@ -28,12 +30,17 @@ _HOMES = {
     "HistoryRow": "finetuning",
     "finetune": "finetuning",
     "LOSSES": "losses",
+    "MINERS": "losses",
+    "PRESETS": "presets",
+    "Preset": "presets",
     "SiameseNet": "siamese",
     "embed_images": "siamese",
     "load_default": "siamese",
     "to_float": "siamese",
     "ReferenceStatistics": "similarity",
     "Similarity": "similarity",
+    "load_stages": "stage_files",
+    "stages_to_yaml": "stage_files",
     "DEFAULT_STAGES": "stages",
     "QUICK_STAGES": "stages",
     "Stage": "stages",
@@ -42,10 +49,13 @@ _HOMES = {
 __all__ = [
     "DEFAULT_STAGES",
     "LOSSES",
+    "MINERS",
+    "PRESETS",
     "QUICK_STAGES",
     "Backbone",
     "History",
     "HistoryRow",
+    "Preset",
     "ReferenceStatistics",
     "SiameseNet",
     "Similarity",
@@ -56,6 +66,8 @@ __all__ = [
     "evaluate",
     "finetune",
     "load_default",
+    "load_stages",
+    "stages_to_yaml",
     "to_float",
 ]
 

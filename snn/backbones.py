@@ -53,21 +53,42 @@ class Backbone(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features `(N, F)` of images `x`, float `(N, 3, H, W)` in [-1, 1]."""
+        x = self._prepared(x)
+        if self.depth is None:
+            features: Tensor = self.network(x)
+            return features
+        pooled = []
+        for level in self._maps(x, self.levels):
+            var, mean = torch.var_mean(level, dim=(2, 3), correction=0)
+            pooled += [mean, (var + 1e-5).sqrt()]
+        return torch.cat(pooled, dim=1)
+
+    def deepest(self, x: Tensor) -> Tensor:
+        """Return the last feature map `(N, C, h, w)` of images `x`, before any pooling: an encoder's code.
+
+        Raises:
+            ValueError: if timm's network gives no feature maps.
+        """
+        if not hasattr(self.network, "forward_intermediates"):
+            raise ValueError(
+                f"{type(self.network).__name__} gives no feature maps to decode; choose another backbone for "
+                "a stage with objective 'reconstruction', such as vgg16"
+            )
+        return self._maps(self._prepared(x), self.levels[-1:] or 1)[-1]
+
+    def _prepared(self, x: Tensor) -> Tensor:
         if self.renormalises:
             x = x * self._scale + self._shift
         if self.fixed_size is not None and x.shape[2:] != self.fixed_size:
             x = interpolate(x, self.fixed_size, mode="bilinear", align_corners=False, antialias=True)
-        if self.depth is None:
-            features: Tensor = self.network(x)
-            return features
+        return x
+
+    def _maps(self, x: Tensor, levels: list[int] | int) -> list[Tensor]:
+        """Return feature maps of prepared images: those of some levels, or of the last so many."""
         maps: list[Tensor] = self.network.forward_intermediates(
-            x, indices=self.levels, intermediates_only=True, stop_early=True, norm=False
+            x, indices=levels, intermediates_only=True, stop_early=True, norm=False
         )
-        pooled = []
-        for level in maps:
-            var, mean = torch.var_mean(level, dim=(2, 3), correction=0)
-            pooled += [mean, (var + 1e-5).sqrt()]
-        return torch.cat(pooled, dim=1)
+        return maps
 
     def units(self) -> list[list[nn.Parameter]]:
         """Return the parameters in the groups that are unfrozen together, from the output to the input.

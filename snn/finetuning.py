@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -13,8 +13,8 @@ from torch.nn.utils import clip_grad_norm_
 from tqdm.auto import tqdm
 
 from snn.evaluation import evaluate
-from snn.losses import make_loss
-from snn.pairs import PairBatch, PairSampler
+from snn.objectives import Objective, make_objective
+from snn.pairs import PairSampler
 from snn.siamese import SiameseNet
 from snn.stages import DEFAULT_STAGES, Stage
 
@@ -67,12 +67,17 @@ def finetune(
 ) -> History:
     """Fit `model` in place, stage by stage, unfreezing the backbone from its head downwards within each.
 
+    A stage with the objective `"reconstruction"` trains the backbone as the encoder of an autoencoder
+    instead; its loss in the history is the error of pixels, and `n_trainable` counts the decoder.
+
     Normalisation layers keep their running statistics throughout. Equal seeds give equal weights on the CPU.
 
     Args:
         model: is moved to `device`.
         images: patches, uint8 `(N, 3, H, W)`.
-        labels: `(N,)` int64 classes of the patches, which only refine the embedding.
+        labels: `(N,)` int64 classes of the patches, which only refine the embedding. An image alone in its
+            class is told apart as an image; where no class has two images, or there is one class only, labels
+            say nothing and are left out.
         regions: slides or regions resized, uint8 `(M, 3, H, W)`; without them their stages are left out.
         region_labels: `(M,)` int64.
         stages: in order.
@@ -88,8 +93,10 @@ def finetune(
         FloatingPointError: if the loss is not finite.
     """
     _check(images, labels, "images")
+    labels = _told_apart(labels)
     if regions is not None:
         _check(regions, region_labels, "regions")
+        region_labels = _told_apart(region_labels)
     plan = [stage for stage in stages if stage.source == "patches" or regions is not None]
     if not plan:
         raise ValueError("no stage is left: give stages on patches, or regions for the stages on regions")
@@ -103,10 +110,13 @@ def finetune(
     )
     with bar:
         for number, stage in enumerate(plan):
-            source = (images, labels) if stage.source == "patches" else (regions, region_labels)
-            assert source[0] is not None
-            sampler = PairSampler(source[0], source[1], stage, (seed, number))
-            for row in _run(model, sampler, len(history.rows), validation, seed, device):
+            source = images, labels
+            if stage.source == "regions":
+                assert regions is not None
+                source = regions, region_labels
+            sampler = PairSampler(*source, _as_drawn(stage), (seed, number))
+            objective = make_objective(model, stage, device, seed)
+            for row in _run(model, stage, sampler, objective, len(history.rows), validation, seed, device):
                 history.rows.append(row)
                 bar.update()
                 bar.set_postfix_str(f"{stage.name}, loss {row.loss:.3f}", refresh=False)
@@ -118,35 +128,33 @@ def finetune(
     return history
 
 
-def trainable_units(model: SiameseNet, share: float) -> list[list[torch.nn.Parameter]]:
-    """Return the parameters of the head and of the first `share` of the backbone's units, from the top."""
+def trainable_units(
+    model: SiameseNet, share: float, top: list[torch.nn.Parameter] | None = None
+) -> list[list[torch.nn.Parameter]]:
+    """Return the parameters above the backbone and of the first `share` of its units, from the output down.
+
+    Args:
+        model: what is trained.
+        share: of the backbone's units.
+        top: what is above the backbone, the head unless given.
+    """
     units = model.backbone.units()
-    return [list(model.head.parameters()), *units[: math.ceil(share * len(units) - 1e-9)]]
-
-
-def pair_loss(
-    loss: Callable[[Tensor, Tensor], Tensor], embeddings: Tensor, batch: PairBatch, label_weight: float
-) -> Tensor:
-    """Return the loss on instances plus, where labels are known, `label_weight` times the loss on classes."""
-    total = loss(embeddings, batch.instance.to(embeddings.device))
-    if batch.labels is not None and label_weight > 0:
-        labels = batch.labels.to(embeddings.device)
-        total = total + label_weight * loss(embeddings[: len(labels)], labels)
-    return total
+    above = list(model.head.parameters()) if top is None else top
+    return [above, *units[: math.ceil(share * len(units) - 1e-9)]]
 
 
 def _run(
     model: SiameseNet,
+    stage: Stage,
     sampler: PairSampler,
+    objective: Objective,
     first_step: int,
     validation: tuple[Tensor, Tensor | None] | None,
     seed: int,
     device: str,
 ) -> Iterator[HistoryRow]:
     """Train one stage, yielding a row a step."""
-    stage = sampler.stage
-    loss_of = make_loss(stage.loss, margin=stage.margin, temperature=stage.temperature)
-    every = trainable_units(model, 1.0)
+    every = trainable_units(model, 1.0, objective.top)
     rates = [stage.lr * stage.layer_decay**depth for depth in range(len(every))]
     optimizer = torch.optim.AdamW(
         [{"params": unit, "lr": rate} for unit, rate in zip(every, rates, strict=True)], weight_decay=1e-4
@@ -158,15 +166,14 @@ def _run(
         if stage.unfrozen_share(step) != share:
             share = stage.unfrozen_share(step)
             model.requires_grad_(False)
-            trained = [parameter for unit in trainable_units(model, share) for parameter in unit]
+            trained = [p for unit in trainable_units(model, share, objective.top) for p in unit]
             for parameter in trained:
                 parameter.requires_grad_(True)
             if validation is not None:
                 auc = _validate(model, validation, stage, seed, device)
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * _schedule((step + 1) / stage.n_steps)
-        batch = sampler.batch(step)
-        loss = pair_loss(loss_of, model(batch.views.to(device)), batch, stage.label_weight)
+        loss = objective.loss(sampler.batch(step))
         if not math.isfinite(value := loss.item()):
             raise FloatingPointError(
                 f"the loss of stage {stage.name!r} is {value} at step {step}; lower its lr={stage.lr} or "
@@ -193,6 +200,19 @@ def _validate(
         flips=stage.flips,
         stain_jitter=stage.stain_jitter,
     ).auc
+
+
+def _as_drawn(stage: Stage) -> Stage:
+    """Return the stage for the sampler: reconstruction wants neither damaged views nor partners by class."""
+    return stage if stage.objective == "siamese" else replace(stage, degraded=0.0, label_weight=0.0)
+
+
+def _told_apart(labels: Tensor | None) -> Tensor | None:
+    """Return labels that can refine the embedding: two classes at least, one of them with two images."""
+    if labels is None:
+        return None
+    counts = torch.unique(labels, return_counts=True)[1]
+    return labels if len(counts) > 1 and int(counts.max()) > 1 else None
 
 
 def _schedule(done: float) -> float:

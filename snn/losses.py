@@ -46,10 +46,10 @@ LOSSES: dict[str, Callable[[float, float], nn.Module]] = {
 }
 """Name → constructor from margin and temperature; what a loss does not know, it does not use.
 
-Contrastive as above; NT-Xent, Chen et al. 2020, eq. 1 (https://arxiv.org/abs/2002.05709); SupCon, Khosla et al.
-2020, eq. 2 (https://arxiv.org/abs/2004.11362); triplet, Schroff et al. 2015, on distances, not their
-squares, over all triplets within the margin (https://arxiv.org/abs/1503.03832); multi-similarity, Wang et al.
-2019, with α = 2, β = 50, λ = 0.5 (https://arxiv.org/abs/1904.06627)."""
+Contrastive as above; NT-Xent, Chen et al. 2020, eq. 1 (https://arxiv.org/abs/2002.05709); SupCon, Khosla et
+al. 2020, eq. 2 (https://arxiv.org/abs/2004.11362); triplet, Schroff et al. 2015, on distances, not their
+squares, over all triplets within the margin (https://arxiv.org/abs/1503.03832); multi-similarity, Wang et
+al. 2019, with α = 2, β = 50, λ = 0.5 (https://arxiv.org/abs/1904.06627)."""
 
 MINERS: dict[str, Callable[[], nn.Module]] = {
     "batch_hard": lambda: cast(nn.Module, miners.BatchHardMiner()),
@@ -62,8 +62,8 @@ MINERS: dict[str, Callable[[], nn.Module]] = {
 `batch_hard`: each image's farthest similar and nearest dissimilar one (Hermans et al. 2017,
 https://arxiv.org/abs/1703.07737). `multi_similarity`: pairs that violate the others' order by less than 0.1
 (Wang et al. 2019). `pair_margin`: similar pairs farther than 0.2, dissimilar ones nearer than 0.8.
-`semihard`: triplets whose dissimilar image is farther than the similar one, by at most 0.2 (Schroff et al. 2015).
-None of them draws at random."""
+`semihard`: triplets whose dissimilar image is farther than the similar one, by at most 0.2 (Schroff et al.
+2015). None of them draws at random."""
 
 
 def check_loss(name: str) -> None:

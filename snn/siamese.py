@@ -88,12 +88,16 @@ class SiameseNet(nn.Module):
                 f"images must be a float tensor (N, 3, H, W) in [-1, 1] with H, W >= 8; got {x.dtype} "
                 f"{tuple(x.shape)}; convert uint8 images with snn.to_float"
             )
+        return normalize(self.head(self.backbone(self.enlarged(x))), dim=1)
+
+    def enlarged(self, x: Tensor) -> Tensor:
+        """Return images as the backbone gets them: at least `min_size` high and wide."""
         height, width = x.shape[2:]
-        if min(height, width) < self.min_size:
-            scale = self.min_size / min(height, width)
-            size = (round(height * scale), round(width * scale))
-            x = interpolate(x, size, mode="bilinear", align_corners=False)
-        return normalize(self.head(self.backbone(x)), dim=1)
+        if min(height, width) >= self.min_size:
+            return x
+        scale = self.min_size / min(height, width)
+        size = (round(height * scale), round(width * scale))
+        return interpolate(x, size, mode="bilinear", align_corners=False)
 
     def embed(self, x: Tensor) -> Tensor:
         """Return embeddings of `x`, the same as calling the network."""
