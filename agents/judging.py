@@ -71,7 +71,13 @@ def _own_patches(run: str, size: str) -> tuple[Tensor, Tensor]:
     """Return the patches that a run kept from training, and those it was trained on."""
     options = read_config(run)
     loaded = read_patches(
-        options.data, size, min_patches=2, on_bad_image=options.on_bad_image, seed=options.seed
+        options.data,
+        size,
+        min_patches=2,
+        on_bad_image=options.on_bad_image,
+        seed=options.seed,
+        mpp=options.mpp,
+        slide_mpp=options.slide_mpp,
     )
     train, held_out = split_held_out(loaded.patches, options.held_out, options.seed)
     return held_out.images, train.images

@@ -102,6 +102,8 @@ def make_plan(config: TrainConfig, out: Path) -> Plan:
         min_patches=max(config.batch_size, MIN_TRAIN),
         on_bad_image=config.on_bad_image,
         seed=config.seed,
+        mpp=config.mpp,
+        slide_mpp=config.slide_mpp,
     )
     train, held_out = split_held_out(loaded.patches, config.held_out, config.seed)
     if len(train) < MIN_TRAIN:

@@ -8,8 +8,9 @@ from collections import Counter
 from pathlib import Path
 
 from gan_gym.data.report import DataError, one_line
+from gan_gym.data.slide_files import SLIDE_SUFFIXES
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", *SLIDE_SUFFIXES)
 """File names that count as images, in any case of letters."""
 
 
@@ -44,8 +45,8 @@ def find_images(folder: str) -> list[str]:
     if not found:
         held = ", ".join(f"{count} {one_line(suffix)}" for suffix, count in others.most_common(3))
         raise DataError(
-            f"no PNG, JPEG or TIFF images in {one_line(folder)} or below (found: {held or 'nothing'}); "
-            "give a folder of image patches or an .npz file"
+            f"no PNG, JPEG or TIFF images and no slides in {one_line(folder)} or below "
+            f"(found: {held or 'nothing'}); give a folder of image patches, slides, or an .npz file"
         )
     return ["/".join(parts) for parts in sorted(found)]
 

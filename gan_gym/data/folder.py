@@ -13,8 +13,20 @@ from gan_gym.data.groups import group_ids
 from gan_gym.data.patches import PatchSet
 from gan_gym.data.reading import Reading, Taken
 from gan_gym.data.regions import is_region
-from gan_gym.data.report import UNLABELLED, DataReport, Loaded, OnBadImage, class_counts, one_line
+from gan_gym.data.report import (
+    UNLABELLED,
+    DataReport,
+    Kind,
+    Loaded,
+    OnBadImage,
+    SlideFacts,
+    class_counts,
+    one_line,
+)
+from gan_gym.data.resolution import Resolution
 from gan_gym.data.sizes import size_text
+from gan_gym.data.slide_files import SlideFile, part_slides
+from gan_gym.data.slide_reading import read_slides
 
 
 def load_folder(
@@ -25,13 +37,15 @@ def load_folder(
     progress: bool,
     max_patches: int | None,
     seed: int,
+    resolution: Resolution,
 ) -> Loaded:
     """Load the images below a folder, however few of them are usable.
 
     The class of an image is the first folder below `folder`; its group comes from its name (see `groups`).
-    Where more than half of the images are regions (see `regions`), patches are cut from them. Otherwise each
-    image is resized to one patch, and those that differ in size from most are left out, for mixed sizes mix
-    magnifications.
+    Where at least half of the images are slides (see `slide_files`), patches are cut from these alone, at the
+    resolution asked for. Otherwise, where more than half are regions (see `regions`), patches are cut from
+    them. Otherwise each image is resized to one patch, and those that differ in size from most are left out,
+    for mixed sizes mix magnifications.
 
     Args:
         folder: path as the user gave it.
@@ -40,6 +54,7 @@ def load_folder(
         progress: show a bar where it takes longer than two seconds.
         max_patches: keep at most so many, drawn at random by `seed`.
         seed: seed of that draw.
+        resolution: micrometres per pixel of patches cut from slides.
 
     Raises:
         DataError: if the folder cannot be read or holds no images, or one is unusable and `on_bad_image` is
@@ -49,18 +64,13 @@ def load_folder(
     reading = Reading(folder, image_size, on_bad_image, progress, np.random.default_rng(seed))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, on large images and odd metadata; the limits are ours
-        headers = reading.headers(names)
-        large = [name for name, size in headers.items() if is_region(size, image_size)]
-        regions = len(large) * 2 > len(headers)
-        taken = (
-            reading.regions(list(headers), set(large), max_patches)
-            if regions
-            else reading.patches(list(headers), max_patches)
-        )
-    patches, doubts = _join(taken, names)
+        slides, plain = part_slides(folder, names)
+        names = sorted([slide.name for slide in slides] + plain)
+        kind, taken, facts = _read(reading, slides, plain, resolution, max_patches)
+    patches, doubts = _join(taken, names, of_slides=kind == "slides")
     report = DataReport(
         source=one_line(folder),
-        kind="regions" if regions else "patches",
+        kind=kind,
         n_images=len(names),
         n_used=len(taken.names),
         n_patches=len(patches),
@@ -69,16 +79,39 @@ def load_folder(
         sizes={size_text(size): count for size, count in Counter(taken.sizes).most_common()},
         unusable=tuple(sorted(reading.unusable)),
         warnings=(*reading.warnings, *doubts),
+        slides=facts,
     )
     return Loaded(patches, report)
 
 
-def _join(taken: Taken, names: list[str]) -> tuple[PatchSet, list[str]]:
+def _read(
+    reading: Reading,
+    slides: list[SlideFile],
+    plain: list[str],
+    resolution: Resolution,
+    max_patches: int | None,
+) -> tuple[Kind, Taken, tuple[SlideFacts, ...]]:
+    """Settle what the folder holds, and read it as that; what is of another kind is left out."""
+    if slides and len(slides) >= len(plain):
+        for name in plain:
+            reading.refuse(name, "no slide: a plain image among slides")
+        return "slides", *read_slides(reading, slides, resolution, max_patches)
+    for slide in slides:
+        reading.refuse(slide.name, "slide among other images")
+    headers = reading.headers(plain)
+    large = [name for name, size in headers.items() if is_region(size, reading.image_size)]
+    if len(large) * 2 > len(headers):
+        return "regions", reading.regions(list(headers), set(large), max_patches), ()
+    return "patches", reading.patches(list(headers), max_patches), ()
+
+
+def _join(taken: Taken, names: list[str], *, of_slides: bool) -> tuple[PatchSet, list[str]]:
     """Join patches with their classes and groups; the second is what looks wrong with these.
 
     Args:
         taken: the images that are used.
         names: all images that were found.
+        of_slides: whether they are slides, of which a folder each is no class.
     """
     doubts: list[str] = []
     read = class_labels(taken.names)
@@ -96,7 +129,8 @@ def _join(taken: Taken, names: list[str]) -> tuple[PatchSet, list[str]]:
     groups = group_ids(taken.names)
     n_groups = len(torch.unique(groups))
     n_pairs = len(torch.unique(torch.stack([groups, labels]), dim=1).T)
-    if 1 < len(classes) == n_groups == n_pairs < len(taken.names):
+    alone = 1 < len(classes) == n_groups == n_pairs
+    if alone and (of_slides or n_groups < len(taken.names)):
         doubts.append(
             "each class folder holds one patient or slide; if they are patients, put class folders above them"
         )

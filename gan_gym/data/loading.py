@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -27,6 +28,7 @@ from gan_gym.data.report import (
     one_line,
     require_enough,
 )
+from gan_gym.data.resolution import Resolution
 from gan_gym.data.sizes import parse_image_size, size_text
 from gan_gym.data.tissue import tissue_patches
 
@@ -45,25 +47,35 @@ def load_patches(
     progress: bool = False,
     max_patches: int | None = None,
     seed: int = 0,
+    mpp: float = Resolution.mpp,
+    slide_mpp: float | None = None,
 ) -> Loaded:
     """Load patches from a folder, an npz file, or the embedded tissue.
 
+    Patches from slides have `mpp` micrometres per pixel: they are read at the best level and resampled to it
+    exactly. A slide's own resolution is, in this order, what OpenSlide reads of it, the physical size in an
+    OME-TIFF, the TIFF resolution tags, 10 divided by the objective's power (each where it is plausible), then
+    `slide_mpp`, and `mpp` itself, with a warning, where that is not given either.
+
     Args:
-        source: folder of patches or of regions, `.npz` file, or `None` for the embedded tissue.
+        source: folder of patches, regions or slides, `.npz` file, or `None` for the embedded tissue.
         image_size: one side, or height and width, of the patches in pixels (see `parse_image_size`).
         min_patches: fewest patches to be content with, usually the batch size; `max_patches` lowers it.
         on_bad_image: what to do with images that are truncated, no 8-bit RGB, or of another size than most:
             `"skip"` leaves them out and lists them in the report; `"fail"` raises at the first; `"convert"`
             converts colours and sizes, and leaves out only what cannot be read.
         progress: show a bar on stderr where it takes longer than two seconds.
-        max_patches: load at most so many, drawn at random by `seed`; `None` for all of them.
+        max_patches: load at most so many, drawn at random by `seed`; `None` for all of them, but from slides
+            for no more than `slide_reading.SLIDE_PATCHES`.
         seed: seed of that draw, and of the embedded tissue.
+        mpp: micrometres per pixel of patches cut from slides.
+        slide_mpp: micrometres per pixel of the full resolution of slides that do not say their own.
 
     Raises:
         DataError: if the data cannot be used; one line that names what, where and the remedy.
         ValueError: if another argument is wrong.
     """
-    size = parse_image_size(image_size)
+    size, resolution = parse_image_size(image_size), Resolution(mpp, slide_mpp)
     if min_patches < 1 or (max_patches is not None and max_patches < 1):
         raise ValueError(f"min_patches ({min_patches}) and max_patches ({max_patches}) must be at least 1")
     if on_bad_image not in get_args(OnBadImage):
@@ -75,31 +87,39 @@ def load_patches(
     needed = min_patches if max_patches is None else min(min_patches, max_patches)
     if source is None:
         return _embedded(max_patches or max(EMBEDDED_PATCHES, needed), size, seed)
-    loaded = _load(os.fspath(source), size, on_bad_image, progress, max_patches, seed)
+    loaded = _load(os.fspath(source), size, on_bad_image, progress, max_patches, seed, resolution)
     require_enough(loaded.report, needed)
     return loaded
 
 
 def inspect_data(
-    source: str | Path | None, image_size: int | str | Sequence[int] = 64, *, progress: bool = False
+    source: str | Path | None,
+    image_size: int | str | Sequence[int] = 64,
+    *,
+    progress: bool = False,
+    mpp: float = Resolution.mpp,
+    slide_mpp: float | None = None,
 ) -> DataReport:
     """Report what `load_patches` would find in `source`, without asking for a batch's worth.
 
-    Every image is decoded, so that what the report calls usable is.
+    Every image is decoded, and of slides every patch that would be used, so that what the report calls usable
+    is.
 
     Args:
         source: as in `load_patches`.
         image_size: as in `load_patches`; it decides whether large images are regions.
         progress: show a bar on stderr where it takes longer than two seconds.
+        mpp: as in `load_patches`.
+        slide_mpp: as in `load_patches`.
 
     Raises:
         DataError: if there is nothing to report on: a path that is missing, unreadable or empty, or an npz
             file that cannot be used.
     """
-    size = parse_image_size(image_size)
+    size, resolution = parse_image_size(image_size), Resolution(mpp, slide_mpp)
     if source is None:
         return _embedded(EMBEDDED_PATCHES, size, 0).report
-    return _load(os.fspath(source), size, "skip", progress, None, 0).report
+    return _load(os.fspath(source), size, "skip", progress, None, 0, resolution).report
 
 
 def _load(
@@ -109,16 +129,18 @@ def _load(
     progress: bool,
     max_patches: int | None,
     seed: int,
+    resolution: Resolution,
 ) -> Loaded:
     check_exists(source)
     load: Callable[..., Loaded]
     if os.path.isdir(source):
-        load = load_folder
+        load = partial(load_folder, resolution=resolution)
     elif source.lower().endswith(".npz"):
         load = load_npz
     else:
         raise DataError(
-            f"{one_line(source)} is a file, but no .npz; give a folder of image patches or an .npz file"
+            f"{one_line(source)} is a file, but no .npz; give a folder of patches, regions or slides, or an "
+            ".npz file"
         )
     return load(
         source, image_size, on_bad_image=on_bad_image, progress=progress, max_patches=max_patches, seed=seed

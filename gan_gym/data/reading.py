@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -16,6 +18,8 @@ from gan_gym.data.memory import room_for
 from gan_gym.data.regions import REGION_RATIO, REGION_SIDE, cut_patches, overview
 from gan_gym.data.report import DataError, OnBadImage, Unusable, one_line, remedy
 from gan_gym.data.sizes import resizing_notes, size_text
+
+Item = TypeVar("Item")
 
 
 @dataclass
@@ -54,7 +58,7 @@ class Reading:
         sizes: dict[str, tuple[int, int]] = {}
         first: dict[bytes, str] = {}
         copies: list[str] = []
-        for name in self._bar(names, "checking images"):
+        for name in self.bar(names, "checking images"):
             try:
                 header = read_header(Path(self.folder, name), self.convert)
             except BadImage as error:
@@ -78,7 +82,7 @@ class Reading:
             names = [names[i] for i in np.sort(self.rng.choice(len(names), max_patches, replace=False))]
         images = room_for(len(names), self.image_size)
         sizes: dict[int, tuple[int, int]] = {}
-        for i, name in enumerate(self._bar(names, "loading patches")):
+        for i, name in enumerate(self.bar(names, "loading patches")):
             image = self._decode(name)
             if image is not None:
                 images[i] = resize(image, self.image_size)
@@ -99,7 +103,7 @@ class Reading:
         batches = [room_for(0, self.image_size)]
         origin, keys = np.empty(0, np.int64), np.empty(0)
         n_cut = 0
-        for name in self._bar(names, "cutting patches"):
+        for name in self.bar(names, "cutting patches"):
             if name not in large:
                 self.refuse(
                     name, f"too small for a region: shorter than {REGION_SIDE} px or {REGION_RATIO} patches"
@@ -159,5 +163,6 @@ class Reading:
                 self.refuse(names[i], f"other size: {size_text(size)} where most are {size_text(common)}")
         return [i for i, size in sizes.items() if size == common]
 
-    def _bar(self, names: list[str], what: str) -> tqdm[str]:
-        return tqdm(names, what, disable=not self.progress, delay=2, leave=False, unit="image")
+    def bar(self, items: Iterable[Item], what: str, *, unit: str = "image") -> tqdm[Item]:
+        """Show progress on stderr where that is wanted and takes longer than two seconds."""
+        return tqdm(items, what, disable=not self.progress, delay=2, leave=False, unit=unit)

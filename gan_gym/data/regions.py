@@ -51,6 +51,11 @@ def cut_patches(region: Image.Image, patch_size: tuple[int, int]) -> np.ndarray:
     return np.ascontiguousarray(grid[:, row, :, column, :])
 
 
+def is_tissue(patch: Image.Image) -> bool:
+    """Say whether more than half of an RGB patch, its sides multiples of 4, is tissue."""
+    return bool(tissue_mask(patch.reduce(_REDUCE)).mean() > MIN_TISSUE)
+
+
 def tissue_mask(region: Image.Image) -> np.ndarray:
     """Say which pixels of an RGB image are tissue by their colour: `(H, W)` bool."""
     colours = np.asarray(region)

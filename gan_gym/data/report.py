@@ -10,7 +10,7 @@ from gan_gym.data.patches import PatchSet
 
 OnBadImage = Literal["skip", "fail", "convert"]
 """What happens to an image that is no plain 8-bit RGB image of the common size."""
-Kind = Literal["patches", "regions", "npz", "embedded"]
+Kind = Literal["patches", "regions", "slides", "npz", "embedded"]
 """Where the patches come from."""
 
 UNLABELLED = "unlabelled"
@@ -29,11 +29,17 @@ REMEDIES = {
     "truncated or damaged": "copy the files again from where they came",
     "empty file": "copy the files again from where they came",
     "no PNG, JPEG or TIFF image inside": "remove the files, or save them as PNG",
-    "beyond the pixel limit": "cut the images into smaller regions",
+    "beyond the pixel limit": "cut the images into smaller regions, or save them as pyramidal TIFF",
     "no read permission": "allow reading with chmod +r",
     "not a regular file": "remove them",
     "too small for a region": "keep patches and whole regions in separate folders",
-    "no tissue": "give regions that hold tissue",
+    "no tissue": "give slides or regions that hold tissue",
+    "slide among other images": "keep slides in a folder of their own",
+    "no slide": "keep slides in a folder of their own",
+    "OpenSlide is not installed": "pip install 'gan-gym[wsi]'",
+    "no slide that OpenSlide can read": "copy the files again, or save them as pyramidal TIFF",
+    "no pyramid": "save them as pyramidal TIFF (vips tiffsave --tile --pyramid)",
+    "too small for a patch": "lower --image_size or --mpp",
 }
 """What to do about each kind of unusable image; "convert" where `on_bad_image="convert"` makes it usable."""
 
@@ -56,6 +62,21 @@ class Unusable(NamedTuple):
         return self.reason.partition(":")[0]
 
 
+class SlideFacts(NamedTuple):
+    """What a slide that is used says of itself."""
+
+    name: str
+    """Path below the folder, as it can be printed on one line."""
+    vendor: str
+    """OpenSlide's name of the format."""
+    size: tuple[int, int]
+    """Height and width of the full resolution in pixels."""
+    mpp: tuple[float, float] | None
+    """Micrometres per pixel of the full resolution along x and y; `None` where it does not say."""
+    n_levels: int
+    """Levels of its pyramid."""
+
+
 @dataclass(frozen=True)
 class DataReport:
     """What was found, what is used, and why the rest is not."""
@@ -63,23 +84,25 @@ class DataReport:
     source: str
     """The path as the user gave it, or `embedded tissue`."""
     kind: Kind
-    """Patches, regions that patches are cut from, an npz file, or the embedded tissue."""
+    """Patches, regions or slides that patches are cut from, an npz file, or the embedded tissue."""
     n_images: int
     """Images found, usable or not."""
     n_used: int
     """Images whose pixels are used."""
     n_patches: int
-    """Patches that came of them: more than `n_used` where they are cut from regions."""
+    """Patches that came of them: more than `n_used` where they are cut from regions or slides."""
     n_groups: int
     """Slides, regions or patients that the patches come from; patches of unknown origin count one each."""
     classes: dict[str, int]
     """Number of patches of each class, in the order of the labels."""
     sizes: dict[str, int]
-    """Number of used images of each size before resizing, `HxW`, the most frequent first."""
+    """Number of used images of each size before resizing or cutting, `HxW`, the most frequent first."""
     unusable: tuple[Unusable, ...] = ()
     """The images that were left out."""
     warnings: tuple[str, ...] = ()
     """What the user should know though the data is usable; one line each."""
+    slides: tuple[SlideFacts, ...] = ()
+    """The slides that are used; none where the kind is another."""
 
 
 @dataclass(frozen=True)

@@ -316,9 +316,9 @@ def test_paths_that_cannot_be_used(
     assert "is a file, but no .npz" in failure(tmp_path / "afile")
     (tmp_path / "empty").mkdir()
     assert "(found: nothing)" in failure(tmp_path / "empty")
-    (tmp_path / "empty/slide.SVS").write_text("x")
-    assert "(found: 1 .svs)" in failure(tmp_path / "empty")
-    with pytest.raises(DataError, match=r"found: 1 \.svs"):
+    (tmp_path / "empty/slide.CZI").write_text("x")
+    assert "(found: 1 .czi)" in failure(tmp_path / "empty")
+    with pytest.raises(DataError, match=r"found: 1 \.czi"):
         inspect_data(tmp_path / "empty")
 
     def refuse(path: object) -> list[str]:
