@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ class SlideFile:
     """A slide, and the file by which it is opened."""
 
     name: str
-    """Path below the folder; that of the folder where a DICOM series has it for itself."""
+    """Path below the folder; that of the file's own folder where a DICOM series has it for itself."""
     path: Path
     """What is opened."""
 
@@ -60,13 +61,39 @@ def part_slides(folder: str, names: list[str]) -> tuple[list[SlideFile], list[st
             slides.append(SlideFile(name, path))
         else:
             plain.append(name)
-    for parent, members in dicom.items():
-        series: dict[bytes, str] = {}
-        for name in members:
-            series.setdefault(_series(Path(folder, name)) or name.encode("utf-8", "surrogateescape"), name)
-        alone = len(series) == 1 and parent.name
-        slides += [SlideFile(str(parent) if alone else name, Path(folder, name)) for name in series.values()]
+    slides += _dicom_slides(
+        folder, dicom, {PurePosixPath(name).parent for name in plain + [s.name for s in slides]}
+    )
     return sorted(slides, key=lambda slide: slide.name.split("/")), plain
+
+
+def _dicom_slides(
+    folder: str, members: dict[PurePosixPath, list[str]], others: set[PurePosixPath]
+) -> list[SlideFile]:
+    """Make one slide of each series in a folder.
+
+    Where it is alone there it has the folder's name, which says more than a UID. Folders at the top are
+    classes, though, unless each of them is such a slide.
+
+    Args:
+        folder: path as the user gave it.
+        members: DICOM files by the folder they lie in.
+        others: folders that hold further images.
+    """
+    first: dict[PurePosixPath, list[str]] = {}
+    for parent, names in members.items():
+        series: dict[bytes, str] = {}
+        for name in names:
+            series.setdefault(_series(Path(folder, name)) or os.fsencode(name), name)
+        first[parent] = list(series.values())
+    alone = {parent for parent, names in first.items() if len(names) == 1 and parent not in others}
+    classes = bool(others) or any(parent not in alone or len(parent.parts) != 1 for parent in first)
+    named = {parent for parent in alone if len(parent.parts) > (1 if classes else 0)}
+    return [
+        SlideFile(str(parent) if parent in named else name, Path(folder, name))
+        for parent, names in first.items()
+        for name in names
+    ]
 
 
 def _is_tiff_slide(path: Path) -> bool:
