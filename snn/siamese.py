@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize
 
 from snn.backbones import DEFAULT_BACKBONE, Backbone, create_backbone
+from snn.names import brief
 from snn.storage import read_model, shipped_folder, write_model
 
 
@@ -45,6 +46,16 @@ class SiameseNet(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        numbers = {
+            "embedding_dim": embedding_dim,
+            "min_size": min_size,
+            "depth": 1 if depth is None else depth,
+        }
+        for name, value in numbers.items():
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise TypeError(f"{name}={brief(value)}; give a whole number")
+        if not isinstance(backbone, str):
+            raise TypeError(f"backbone={brief(backbone)}; give the name of a timm network")
         if embedding_dim < 2:
             raise ValueError(
                 f"embedding_dim={embedding_dim}: an embedding on a sphere needs at least 2 dimensions"
@@ -139,10 +150,10 @@ class SiameseNet(nn.Module):
         path = shipped_folder("tissue" if folder is None else str(folder)) or Path(str(folder))
         config, state, provenance = read_model(path)
         try:
-            model = cls(**config, pretrained=False)
+            model = cls(**{**config, "pretrained": False})
             model.load_state_dict(state, strict=True)
-        except (TypeError, RuntimeError) as error:
-            problem = str(error).splitlines()[-1].strip()
+        except (TypeError, ValueError, RuntimeError) as error:
+            problem = str(error).splitlines()[-1].strip()[:400]
             raise ValueError(
                 f"the weights in {path} do not fit the network that model.json describes ({problem}); "
                 "fit it again"

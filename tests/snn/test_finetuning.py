@@ -4,13 +4,14 @@ import copy
 import logging
 import math
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from snn import DEFAULT_STAGES, QUICK_STAGES, SiameseNet, Stage, evaluate, finetune
+from snn import MINERS, SiameseNet, Stage, evaluate, finetune
 from snn.finetuning import HistoryRow, trainable_units
 from snn.losses import LOSSES
 
@@ -140,7 +141,27 @@ def test_bad_images_are_refused(start: SiameseNet) -> None:
         finetune(start, images, labels=torch.zeros(7), progress=False)
 
 
-def test_presets_have_both_stages_in_order() -> None:
-    for stages in (DEFAULT_STAGES, QUICK_STAGES):
-        assert [stage.source for stage in stages] == ["regions", "patches"]
-        assert all(len(stage.unfreeze) > 1 and stage.unfreeze[0] == (0.0, 0.0) for stage in stages)
+@pytest.mark.parametrize("kind", ["one class", "all alone"])
+def test_labels_that_say_nothing_are_left_out(start: SiameseNet, kind: str) -> None:
+    labels = torch.zeros(24, dtype=torch.long) if kind == "one class" else torch.arange(24)
+    stage = Stage("s", n_steps=3, batch_size=16, label_weight=1.0)
+    with_labels = _fitted(start, 0, stage, labels).state_dict()
+    without = _fitted(start, 0, stage).state_dict()
+    assert all(torch.equal(with_labels[key], without[key]) for key in without)
+
+
+def test_a_class_of_one_image_is_no_hindrance(start: SiameseNet) -> None:
+    labels = torch.arange(24) % 2
+    labels[5] = 7
+    stage = Stage("s", n_steps=4, batch_size=24, label_weight=1.0)
+    history = finetune(copy.deepcopy(start), _textures(24, 0), labels=labels, stages=[stage], progress=False)
+    assert all(math.isfinite(row.loss) for row in history.rows)
+
+
+@pytest.mark.parametrize("miner", sorted(MINERS))
+def test_every_miner_changes_what_is_learned(start: SiameseNet, miner: str) -> None:
+    stage = Stage("s", n_steps=3, batch_size=12, loss="triplet", unfreeze=((0.0, 1.0),))
+    plain = _fitted(start, 0, stage).head[1].weight
+    mined = _fitted(start, 0, replace(stage, miner=miner)).head[1].weight
+    assert bool(torch.isfinite(mined).all())
+    assert not torch.equal(plain, mined)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,29 @@ def test_damaged_and_foreign_models_are_refused(model: SiameseNet, tmp_path: Pat
     description.write_text(json.dumps(changed))
     with pytest.raises(ValueError, match=r"do not fit the network"):
         SiameseNet.load(tmp_path)
+    changed = json.loads(text)
+    changed["config"]["backbone"] = "resnet10t"
+    description.write_text(json.dumps(changed))
+    with pytest.raises(ValueError, match=r"do not fit the network that model.json describes") as caught:
+        SiameseNet.load(tmp_path)
+    assert "\n" not in str(caught.value)
+    for key, value in (
+        ("backbone", "resnet10x"),
+        ("backbone", 3),
+        ("depth", "two"),
+        ("depth", 99),
+        ("min_size", "small"),
+        ("embedding_dim", 1),
+        ("embedding_dim", 2.5),
+        ("colour", True),
+    ):
+        changed = json.loads(text)
+        changed["config"][key] = value
+        description.write_text(json.dumps(changed))
+        with pytest.raises(ValueError, match=re.escape(str(tmp_path))) as caught:
+            SiameseNet.load(tmp_path)
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 600
     description.write_text("{")
     with pytest.raises(ValueError, match="is no description"):
         SiameseNet.load(tmp_path)
