@@ -106,8 +106,18 @@ class FitSNNConfig:
     """Folder of the model; it must not exist; needed."""
     image_size: int | str = 64
     """Pixels, `S` or `HxW`, multiples of 8."""
-    start: Literal["imagenet", "shipped"] = "imagenet"
-    """Weights to start from."""
+    preset: str = "fast"
+    """`fast`: small, for rewards on a CPU; `paper`: the VGG-16 autoencoder that the paper names; `standard`:
+    a plain Siamese network, one stage with everything unfrozen, to compare `fast` with."""
+    stages: str | None = None
+    """YAML file of stages, in place of the preset's; --print_stages writes one to begin from."""
+    print_stages: bool = False
+    """Print the stages as YAML, and do nothing else."""
+    start: Literal["preset", "imagenet", "random", "shipped"] = "preset"
+    """Weights to start from: the preset's own (ImageNet's, or random ones for `paper`), or, for `fast`, those
+    of the fitted network that ships, which is refined in a fraction of the steps."""
+    weights: str | None = None
+    """safetensors file with weights of the preset's backbone to start from, with timm's keys."""
     seed: int = 0
     """Seed of everything random."""
     device: str = "auto"

@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import json
+import logging
 import shlex
 import sys
+import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
 import torch
 
 from agents.config import FitControllerConfig, FitSNNConfig
 from agents.input_data import read_patches
 from agents.run_folder import check_new, new_folder
+from agents.snn_start import STAGES, Start, check_start, starting_model, starting_stages
 from agents.splitting import split_held_out
 from gan_gym.data.patches import PatchSet
 from gan_gym.devices import resolve_device
 from snn.evaluation import evaluate
 from snn.finetuning import finetune
-from snn.siamese import SiameseNet
-from snn.stages import DEFAULT_STAGES, QUICK_STAGES, Stage
+from snn.history_picture import draw_history
+from snn.stage_files import load_stages, stages_to_yaml
+from snn.stages import Stage
 
-STAGES: dict[str, tuple[Stage, ...]] = {"imagenet": DEFAULT_STAGES, "shipped": QUICK_STAGES}
-"""Stages by the weights they start from."""
+logger = logging.getLogger(__name__)
+
+N_VALIDATED = 256
+"""Held-out patches that the AUC in the history is measured on, at most, so that it costs little."""
+MIN_HELD_OUT = 8
+"""Fewest patches that anything is measured on."""
+
+__all__ = ["STAGES", "fit_snn", "run_fit_controller", "run_fit_snn"]
 
 
 def fit_snn(
@@ -31,53 +41,84 @@ def fit_snn(
     held_out: PatchSet,
     folder: Path,
     *,
-    start: Literal["imagenet", "shipped"],
+    start: Start,
     seed: int,
     device: torch.device,
+    preset: str = "fast",
+    weights: str | None = None,
     stages: Sequence[Stage] | None = None,
 ) -> float | None:
-    """Fit an MFT-SNN and move it to `folder` by rename; return its verification AUC on held-out patches.
+    """Fit an MFT-SNN and move it to `folder` by rename, with its history as JSON and as a picture.
 
-    The AUC is None where the held-out patches allow no pairs.
+    Args:
+        train: what is fitted on; classes only refine the network.
+        held_out: what is measured on.
+        folder: must not exist.
+        start: the weights.
+        seed: of everything random.
+        device: where it is trained.
+        preset: a name in `snn.PRESETS`.
+        weights: safetensors file of the backbone's weights to start from.
+        stages: in order; the preset's unless given.
+
+    Returns:
+        The verification AUC on held-out patches, `None` where these are too few.
+
+    Raises:
+        ValueError: if preset, start, weights and data do not go together, or the loss overflows.
     """
-    model = SiameseNet.load() if start == "shipped" else SiameseNet(seed=seed)
+    model = starting_model(preset, start, weights, seed)
+    plan = starting_stages(preset, start) if stages is None else tuple(stages)
     labelled = len(train.classes) > 1
-    regions = (
-        train.regions if train.regions is not None and len(train.regions) > 1 else None
-    )  # one makes no pair
-    history = finetune(
-        model,
-        train.images,
-        labels=train.labels if labelled else None,
-        regions=regions,
-        region_labels=train.region_labels if labelled else None,
-        stages=STAGES[start] if stages is None else stages,
-        seed=seed,
-        device=str(device),
-        progress=True,
-    )
-    auc = None
-    if len(held_out) >= 8:
-        auc = evaluate(model, held_out.images, seed=seed, device=str(device)).auc
+    regions = _regions(train)
+    measured = len(held_out) >= MIN_HELD_OUT
+    try:
+        history = finetune(
+            model,
+            train.images,
+            labels=train.labels if labelled else None,
+            regions=regions,
+            region_labels=train.region_labels if labelled else None,
+            stages=plan,
+            validation=(_sample(held_out.images), None) if measured else None,
+            seed=seed,
+            device=str(device),
+            progress=True,
+        )
+    except FloatingPointError as error:
+        raise ValueError(str(error)) from error
+    found = evaluate(model, held_out.images, seed=seed, device=str(device)) if measured else None
     with new_folder(folder) as part:
         model.save(
             part,
             provenance={
                 "command": shlex.join(["gan-gym", *sys.argv[1:]]),
-                "start": start,
+                "preset": preset,
+                "start": start if weights is None else weights,
+                "stages": [asdict(stage) for stage in plan],
                 "n_patches": len(train),
                 "n_regions": 0 if regions is None else len(regions),
-                "instance_auc_held_out": auc,
+                "instance_auc_held_out": None if found is None else found.auc,
+                "instance_recall1_held_out": None if found is None else found.recall1,
             },
         )
-        (part / "history.json").write_text(json.dumps(history.as_dicts()) + "\n")
-    return auc
+        course = {"final_auc": history.final_auc, "rows": history.as_dicts()}
+        (part / "history.json").write_text(json.dumps(course) + "\n")
+        (part / "history.png").write_bytes(draw_history(history))
+    return None if found is None else found.auc
 
 
 def run_fit_snn(config: FitSNNConfig) -> int:
     """Fit the reward model alone (`gan-gym fit-snn`)."""
+    check_start(config.preset, config.start, config.weights)
+    plan = starting_stages(config.preset, config.start)
+    stages = plan if config.stages is None else load_stages(config.stages)
+    if config.print_stages:
+        print(stages_to_yaml(stages), end="")
+        return 0
     assert config.data is not None
     assert config.out is not None
+    began = time.monotonic()
     device = resolve_device(config.device)
     out = check_new(config.out, "model")
     loaded = read_patches(
@@ -90,21 +131,74 @@ def run_fit_snn(config: FitSNNConfig) -> int:
         slide_mpp=config.slide_mpp,
     )
     patches = loaded.patches
-    n_regions = 0 if patches.regions is None else len(patches.regions)
-    print(f"{len(patches)} patches of {len(patches.classes)} classes, {n_regions} regions for stage 1")
+    print(_found(patches))
     train, held_out = split_held_out(patches, config.held_out, config.seed)
     if len(train) < 2:
         raise ValueError(
             f"held_out {config.held_out} leaves {len(train)} patches to fit on; lower --held_out"
         )
-    auc = fit_snn(train, held_out, out, start=config.start, seed=config.seed, device=device)
+    _warn_of_single_patches(train)
+    print(_planned(stages, with_regions=_regions(train) is not None), flush=True)
+    auc = fit_snn(
+        train,
+        held_out,
+        out,
+        start=config.start,
+        seed=config.seed,
+        device=device,
+        preset=config.preset,
+        weights=config.weights,
+        stages=stages,
+    )
     figure = "not measured (too few held-out patches)" if auc is None else f"{auc:.3f}"
     print(
         f"verification AUC on {len(held_out)} held-out patches (two views of one patch against others): "
         f"{figure}"
     )
-    print(f"model in {config.out}")
+    print(f"model, history.json and history.png in {config.out}, after {time.monotonic() - began:.0f} s")
     return 0
+
+
+def _sample(images: torch.Tensor) -> torch.Tensor:
+    """Return at most `N_VALIDATED` images, evenly spread: neighbours come from one slide."""
+    return images[:: -(-len(images) // N_VALIDATED)]
+
+
+def _regions(patches: PatchSet) -> torch.Tensor | None:
+    """Return the regions for stage 1; a single one makes no pair."""
+    return patches.regions if patches.regions is not None and len(patches.regions) > 1 else None
+
+
+def _found(patches: PatchSet) -> str:
+    """Say what there is to fit on."""
+    counts = torch.bincount(patches.labels, minlength=len(patches.classes)).tolist()
+    named = ", ".join(f"{name} {n}" for name, n in zip(patches.classes, counts, strict=True))
+    classes = f"{len(counts)} classes ({named})" if len(counts) > 1 else "no classes"
+    n_groups = len(torch.unique(patches.groups))
+    origin = f"{n_groups} slides, regions or patients" if n_groups < len(patches) else "unknown slides"
+    n_regions = 0 if patches.regions is None else len(patches.regions)
+    return f"{len(patches)} patches from {origin}, {classes}; {n_regions} regions for stage 1"
+
+
+def _planned(stages: Sequence[Stage], *, with_regions: bool) -> str:
+    """Say which stages there will be."""
+    done = [stage for stage in stages if with_regions or stage.source == "patches"]
+    text = "stages: " + ", ".join(f"{stage.name} ({stage.n_steps} steps)" for stage in done)
+    left_out = [stage.name for stage in stages if stage not in done]
+    return text + (
+        f"; left out, as there are no regions to fit on: {', '.join(left_out)}" if left_out else ""
+    )
+
+
+def _warn_of_single_patches(patches: PatchSet) -> None:
+    counts = torch.bincount(patches.labels, minlength=len(patches.classes)).tolist()
+    single = [name for name, n in zip(patches.classes, counts, strict=True) if n == 1]
+    if len(patches.classes) > 1 and single:
+        logger.warning(
+            "one patch to fit on in %s: it makes no pair of its class and is told apart as an image only; "
+            "add patches, or merge classes",
+            ", ".join(repr(name) for name in single[:5]) + (" and more" if len(single) > 5 else ""),
+        )
 
 
 def run_fit_controller(config: FitControllerConfig) -> int:

@@ -58,6 +58,7 @@ def parse(
         raise ValueError(_explain(name, options, str(error))) from None
     values = {field: getattr(parsed, field) for field in known}
     needed = ("out",) if values.get("resume") else needs  # a resumed run knows its data
+    needed = () if values.get("print_stages") else needed
     missing = [option if positional else f"--{option}" for option in needed if values[option] is None]
     if missing:
         raise ValueError(f"gan-gym {name} needs {' and '.join(missing)}; see gan-gym {name} --help")

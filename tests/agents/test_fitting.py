@@ -2,48 +2,69 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 import agents.fitting
 import agents.training
 from agents import Controller
+from snn.presets import PRESETS, Preset
 from snn.siamese import SiameseNet
+from snn.stage_files import load_stages
 from snn.stages import DEFAULT_STAGES
 
 
 @pytest.fixture
 def short_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refine the network that ships in two steps a stage."""
     stages = tuple(replace(stage, n_steps=2, batch_size=8) for stage in DEFAULT_STAGES)
-    monkeypatch.setattr(agents.fitting, "STAGES", {"imagenet": stages, "shipped": stages})
+    monkeypatch.setitem(agents.fitting.STAGES, "shipped", stages)
+
+
+@pytest.fixture
+def small_paper(monkeypatch: pytest.MonkeyPatch) -> Preset:
+    """The preset `paper` on a small network, two steps a stage."""
+    paper = PRESETS["paper"]
+    stages = tuple(replace(stage, n_steps=2, batch_size=8) for stage in paper.stages)
+    small = replace(paper, backbone="resnet10t", depth=2, stages=stages)
+    monkeypatch.setitem(PRESETS, "paper", small)
+    return small
+
+
+def _options(patch_folder: Path, *more: object) -> list[object]:
+    return ["--data", patch_folder, "--batch_size", 8, "--image_size", 16, *more]
 
 
 def test_fits_a_reward_model_that_can_be_used(
     gan_gym_command, patch_folder, tmp_path, short_stages, train_quickly, capsys
 ) -> None:
     out = tmp_path / "new" / "snn"
-    flags = [
-        "--data",
-        patch_folder,
-        "--batch_size",
-        8,
-        "--image_size",
-        16,
-        "--start",
-        "shipped",
-        "--out",
-        out,
-    ]
-    assert gan_gym_command("fit-snn", *flags) == 0
-    assert "verification AUC on 8 held-out patches" in capsys.readouterr().out
-    assert sorted(p.name for p in out.iterdir()) == ["history.json", "model.json", "model.safetensors"]
+    assert gan_gym_command("fit-snn", *_options(patch_folder, "--start", "shipped", "--out", out)) == 0
+    printed = capsys.readouterr().out
+    assert "40 patches from unknown slides, 2 classes (one 20, two 20); 0 regions for stage 1" in printed
+    assert "stages: patches (2 steps); left out, as there are no regions to fit on: regions" in printed
+    assert "verification AUC on 8 held-out patches" in printed
+    assert re.search(r"history.png in .*snn, after \d+ s", printed)
+    files = ["history.json", "history.png", "model.json", "model.safetensors"]
+    assert sorted(p.name for p in out.iterdir()) == files
     assert sorted(p.name for p in out.parent.iterdir()) == ["snn"]
     provenance = SiameseNet.load(out).provenance
-    assert (provenance["start"], provenance["n_patches"]) == ("shipped", 32)
+    assert (provenance["preset"], provenance["start"], provenance["n_patches"]) == ("fast", "shipped", 32)
+    history = json.loads((out / "history.json").read_text())
+    assert 0 <= history["final_auc"] <= 1
+    assert [row["auc"] is not None for row in history["rows"]] == [True, True]
+    with Image.open(out / "history.png") as picture:
+        assert picture.size == (1100, 770)
     assert train_quickly(tmp_path / "run", "--dry_run", reward_model=out) == 0
 
 
@@ -57,8 +78,89 @@ def test_a_single_region_to_train_on_is_no_stage(gan_gym_command, tmp_path, shor
         Image.fromarray(pixels).save(tmp_path / "data" / f"{name}.png")
     flags = ["--data", tmp_path / "data", "--image_size", 128, "--batch_size", 8, "--start", "shipped"]
     assert gan_gym_command("fit-snn", *flags, "--out", tmp_path / "snn") == 0
-    stages = {row["stage"] for row in json.loads((tmp_path / "snn" / "history.json").read_text())}
-    assert stages == {stage.name for stage in DEFAULT_STAGES if stage.source == "patches"}
+    rows = json.loads((tmp_path / "snn" / "history.json").read_text())["rows"]
+    assert {row["stage"] for row in rows} == {s.name for s in DEFAULT_STAGES if s.source == "patches"}
+
+
+def test_a_preset_is_fitted_from_given_weights_by_given_stages(
+    gan_gym_command, patch_folder, tmp_path, small_paper, capsys
+) -> None:
+    assert gan_gym_command("fit-snn", "--preset", "paper", "--print_stages") == 0
+    stages = tmp_path / "stages.yaml"
+    stages.write_text(capsys.readouterr().out.replace("lr: 0.001", "lr: 0.0"))
+    assert load_stages(stages) == tuple(replace(stage, lr=0.0) for stage in small_paper.stages)
+    whole = timm.create_model("resnet10t", pretrained=False).state_dict()
+    save_file(whole, tmp_path / "resnet.safetensors")
+    flags = ["--preset", "paper", "--stages", stages, "--weights", tmp_path / "resnet.safetensors"]
+    assert gan_gym_command("fit-snn", *_options(patch_folder, *flags, "--out", tmp_path / "snn")) == 0
+    rows = json.loads((tmp_path / "snn" / "history.json").read_text())["rows"]
+    assert [row["stage"] for row in rows] == ["reconstruction", "reconstruction", "patches", "patches"]
+    model = SiameseNet.load(tmp_path / "snn")
+    torch.testing.assert_close(model.backbone.network.layer1[0].conv1.weight, whole["layer1.0.conv1.weight"])
+    assert [stage["lr"] for stage in model.provenance["stages"]] == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            ("--preset", "papper"),
+            "unknown preset 'papper'; did you mean 'paper'? Known: fast, paper, standard.",
+        ),
+        (("--preset", "paper", "--start", "shipped"), "--start shipped is a network of the preset fast"),
+        (
+            ("--weights", "none.safetensors"),
+            "--weights 'none.safetensors' does not exist; give a safetensors",
+        ),
+        (("--weights", "."), "--weights '.' is no file"),
+        (("--weights", __file__, "--start", "random"), "--weights and --start random are two starts"),
+        (("--weights", __file__), "is not a readable safetensors file"),
+        (("--stages", "none.yaml"), "'none.yaml' does not exist; give a YAML file of stages"),
+        (("--stages", __file__), "no readable YAML"),
+        (("--start", "imagnet"), "--start is 'imagnet'; give one of preset, imagenet, random, shipped"),
+    ],
+)
+def test_what_cannot_be_started_from_is_said_in_one_line(
+    gan_gym_command, patch_folder, tmp_path, capsys, flags, message
+) -> None:
+    assert gan_gym_command("fit-snn", *_options(patch_folder, *flags, "--out", tmp_path / "snn")) == 2
+    (line,) = [
+        line for line in capsys.readouterr().err.splitlines() if line and not line.startswith("warning: ")
+    ]
+    assert line.startswith("error: ")
+    assert message in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_loss_that_overflows_is_said_in_one_line(gan_gym_command, patch_folder, tmp_path, capsys) -> None:
+    (tmp_path / "stages.yaml").write_text("- {name: wild, lr: 1e30, n_steps: 9, batch_size: 8}")
+    flags = ["--stages", tmp_path / "stages.yaml", "--start", "random", "--out", tmp_path / "snn"]
+    assert gan_gym_command("fit-snn", *_options(patch_folder, *flags)) == 2
+    assert "error: the loss of stage 'wild' is nan at step" in capsys.readouterr().err
+    assert not (tmp_path / "snn").exists()
+
+
+def test_classes_of_one_patch_are_named_and_hinder_nothing(
+    gan_gym_command, patch_folder, tmp_path, short_stages, capsys
+) -> None:
+    shutil.copytree(patch_folder, tmp_path / "data")
+    rng = np.random.default_rng(1)
+    for name in ("rare", "unique"):
+        (tmp_path / "data" / name).mkdir()
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save(tmp_path / "data" / name / "a.png")
+    flags = _options(tmp_path / "data", "--start", "shipped", "--held_out", 0.03, "--out", tmp_path / "snn")
+    assert gan_gym_command("fit-snn", *flags) == 0
+    captured = capsys.readouterr()
+    assert "4 classes (one 20, rare 1, two 20, unique 1)" in captured.out
+    assert "warning: one patch to fit on in 'unique': it makes no pair of its class" in captured.err
+
+
+def test_patches_without_classes_are_fitted(
+    gan_gym_command, patch_folder, tmp_path, short_stages, capsys
+) -> None:
+    flags = _options(patch_folder / "one", "--start", "shipped", "--out", tmp_path / "snn")
+    assert gan_gym_command("fit-snn", *flags) == 0
+    assert "20 patches from unknown slides, no classes" in capsys.readouterr().out
 
 
 def test_a_signal_leaves_nothing_half_written(
