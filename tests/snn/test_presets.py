@@ -42,7 +42,7 @@ def test_the_standard_form_of_a_preset_is_one_plain_stage_of_equal_length(name: 
     assert stage.unfrozen_share(0) == 1
     assert replace(standard, stages=preset.stages) == preset
     changed = {f.name for f in fields(Stage) if getattr(stage, f.name) != getattr(preset.stages[-1], f.name)}
-    assert changed == {"name", "n_steps", "unfreeze", "layer_decay"}
+    assert changed <= {"name", "n_steps", "unfreeze", "layer_decay"}
 
 
 def test_standard_is_the_standard_form_of_fast() -> None:
