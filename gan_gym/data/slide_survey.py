@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -60,11 +61,12 @@ def survey(reading: Reading, files: list[SlideFile], resolution: Resolution) -> 
     found: list[Surveyed] = []
     copies: list[str] = []
     seen: dict[tuple[int, str], list[Path]] = {}
+    digest = cache(_digest)  # whole slides are hashed only where size and OpenSlide's hash agree
     for file in reading.bar(files, "looking at slides", unit="slide"):
         try:
             with opened_slide(file.path) as slide:
                 alike = seen.setdefault((file.path.stat().st_size, slide.quickhash), [])
-                if alike and _digest(file.path) in [_digest(other) for other in alike]:
+                if alike and digest(file.path) in map(digest, alike):
                     copies.append(file.name)
                     continue
                 found.append(_examine(slide, file, reading.image_size, resolution))

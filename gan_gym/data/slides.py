@@ -18,8 +18,8 @@ from gan_gym.data.decoding import RESAMPLING, BadImage
 from gan_gym.data.report import one_line
 from gan_gym.data.resolution import own_mpp
 
-BAND_PIXELS = 1 << 23
-"""Most pixels read at once where a box is shrunk; larger ones are read and shrunk band by band."""
+BLOCK_PIXELS = 1 << 22
+"""Most pixels read at once where a box is shrunk; larger ones are read and shrunk block by block."""
 LEVEL_SLACK = 1.005
 """A level serves although it is coarser by this factor: downsamples are rounded (4.0003 for 4)."""
 
@@ -58,7 +58,7 @@ class Slide:
     def read(self, box: tuple[float, float, float, float], size: tuple[int, int]) -> Image.Image:
         """Resample a box of the slide, antialiased, from the best level; RGB, transparent parts white.
 
-        No more than `BAND_PIXELS`, or the box where that is hardly larger than the result, is held at a time.
+        No more than `BLOCK_PIXELS` are read at a time: memory is bounded by the result, not by the box.
 
         Args:
             box: left, top, width and height in pixels of the full resolution, inside the slide; left and top
@@ -78,21 +78,22 @@ class Slide:
             spans.append((first - low, min(extent, length - first), low, high, scale))
         (left, width, x0, x1, x_scale), (top, height, y0, y1, y_scale) = spans
         n_read = (x1 - x0) * (y1 - y0)
-        factor = max(1, int(min(x_scale, y_scale) / 2)) if n_read > BAND_PIXELS else 1
+        factor = max(1, int(min(x_scale, y_scale) / 2)) if n_read > BLOCK_PIXELS else 1
         pixels = self._shrunk(level, (x0, y0, x1, y1), factor)
         wanted = (left / factor, top / factor, (left + width) / factor, (top + height) / factor)
         return pixels.resize((size[1], size[0]), RESAMPLING, box=wanted)
 
     def _shrunk(self, level: int, box: tuple[int, int, int, int], factor: int) -> Image.Image:
-        """Read a box of a level, averaged over squares of `factor` pixels, band by band."""
+        """Read a box of a level, averaged over squares of `factor` pixels, block by block."""
         x0, y0, x1, y1 = box
-        n_rows = max(1, BAND_PIXELS // ((x1 - x0) * factor)) * factor
-        if y1 - y0 <= n_rows:
+        if (x1 - x0) * (y1 - y0) <= BLOCK_PIXELS:
             return self._region(level, x0, y0, x1 - x0, y1 - y0).reduce(factor)
         whole = Image.new("RGB", (-(-(x1 - x0) // factor), -(-(y1 - y0) // factor)))
-        for y in range(y0, y1, n_rows):
-            band = self._region(level, x0, y, x1 - x0, min(n_rows, y1 - y))
-            whole.paste(band.reduce(factor), (0, (y - y0) // factor))
+        step = max(1, math.isqrt(BLOCK_PIXELS) // factor) * factor
+        for y in range(y0, y1, step):
+            for x in range(x0, x1, step):
+                block = self._region(level, x, y, min(step, x1 - x), min(step, y1 - y))
+                whole.paste(block.reduce(factor), ((x - x0) // factor, (y - y0) // factor))
         return whole
 
     def _region(self, level: int, x: int, y: int, width: int, height: int) -> Image.Image:

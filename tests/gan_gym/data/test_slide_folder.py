@@ -151,7 +151,7 @@ def test_a_cached_overview_changes_nothing(two_slides: Path, own_cache: Path) ->
 def test_what_is_read_is_bounded_by_the_budget_not_by_the_slide(
     tmp_path: Path, draw_slide: Draw, write_slide: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slides, "BAND_PIXELS", 100_000)
+    monkeypatch.setattr(slides, "BLOCK_PIXELS", 100_000)
     monkeypatch.setattr(slide_reading, "SLIDE_PATCHES", 24)
     largest, n_reads = 0, 0
     region = slides.Slide._region
@@ -203,7 +203,7 @@ def test_unusable_slides_are_listed_and_the_others_used(
     assert {path: entry.category for path, entry in unusable.items()} == {
         "tumor/text.svs": "no slide that OpenSlide can read",
         "tumor/empty.ndpi": "empty file",
-        "tumor": "no slide that OpenSlide can read",
+        "tumor/damaged.dcm": "no slide that OpenSlide can read",
         "tumor/glass.tif": "no tissue",
         "tumor/small.tif": "too small for a patch",
         "tumor/cut.svs": unusable["tumor/cut.svs"].category,

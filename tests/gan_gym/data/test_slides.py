@@ -65,7 +65,7 @@ def test_axes_may_differ(tmp_path: Path, write_slide: Write) -> None:
         assert slide.read((10, 10, 100, 37.5), (24, 48)).size == (48, 24)
 
 
-def test_large_boxes_are_read_band_by_band(
+def test_large_boxes_are_read_block_by_block(
     tmp_path: Path, draw_slide: Draw, write_slide: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pixels, _ = draw_slide(size=(1000, 1300))
@@ -73,7 +73,7 @@ def test_large_boxes_are_read_band_by_band(
     with opened_slide(path) as slide:
         at_once = np.asarray(slide.read((0, 0, 1300, 1000), (50, 65)), float)
     read: list[int] = []
-    monkeypatch.setattr(slides, "BAND_PIXELS", 60_000)
+    monkeypatch.setattr(slides, "BLOCK_PIXELS", 60_000)
     region = slides.Slide._region
 
     def counted(slide: slides.Slide, level: int, x: int, y: int, width: int, height: int) -> Any:
@@ -82,12 +82,13 @@ def test_large_boxes_are_read_band_by_band(
 
     monkeypatch.setattr(slides.Slide, "_region", counted)
     with opened_slide(path) as slide:
-        banded = np.asarray(slide.read((0, 0, 1300, 1000), (50, 65)), float)
+        in_blocks = np.asarray(slide.read((0, 0, 1300, 1000), (50, 65)), float)
     assert sum(read) == 1000 * 1300
     assert max(read) <= 60_000
-    assert np.abs(banded - at_once).mean() < 1
+    assert np.abs(in_blocks - at_once).mean() < 1
     assert (
-        np.abs(banded - np.asarray(Image.fromarray(pixels).resize((65, 50), Image.Resampling.BOX))).mean() < 2
+        np.abs(in_blocks - np.asarray(Image.fromarray(pixels).resize((65, 50), Image.Resampling.BOX))).mean()
+        < 2
     )
 
 
