@@ -10,12 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from snn.finetuning import History
 
 BLUE, RED, GREEN = "#0072B2", "#D55E00", "#009E73"
 """Three of Okabe and Ito's colours, which colour-blind readers can tell apart."""
+_ROOM = 0.05
+"""A number is written where it has this share of the width to itself."""
 
 
 def draw_history(history: History) -> bytes:
@@ -41,7 +43,8 @@ def draw_history(history: History) -> bytes:
         loss_axis.set_yscale("log")
         plain = FuncFormatter(lambda value, _: f"{value:g}")
         loss_axis.yaxis.set_major_formatter(plain)
-        loss_axis.yaxis.set_minor_formatter(plain if loss.max() < 5 * loss.min() else "")
+        loss_axis.yaxis.set_minor_locator(LogLocator(subs=(1.5, 2, 3, 5, 7)))
+        loss_axis.yaxis.set_minor_formatter(plain if loss.max() < 30 * loss.min() else "")
     loss_axis.set_ylabel("loss")
 
     measured = [(row.step, row.auc) for row in rows if row.auc is not None]
@@ -49,7 +52,10 @@ def draw_history(history: History) -> bytes:
         measured.append((rows[-1].step + 1, history.final_auc))
     if measured:
         auc_axis.plot(*zip(*measured, strict=True), color=RED, marker="o", markersize=4)
+        room = _ROOM * len(rows)
         for i, (at, auc) in enumerate(measured):
+            if 0 < i < len(measured) - 1 and at - measured[i - 1][0] < room:
+                continue
             side = "left" if i == 0 else "right" if i == len(measured) - 1 else "center"
             auc_axis.annotate(
                 f"{auc:.3f}", (at, auc), (0, 6), textcoords="offset points", fontsize=8, ha=side
@@ -95,6 +101,8 @@ def _mark_stages(axis: Axes, history: History, *, with_names: bool, with_counts:
                       ha="center", fontsize=9)  # fmt: skip
         if with_counts:
             for i, following in pairwise([*changes, end]):
+                if following - i < _ROOM * len(rows):
+                    continue
                 middle = (rows[i].step + rows[following - 1].step + 1) / 2
                 axis.annotate(
                     _count(rows[i].n_trainable), (middle, rows[i].n_trainable), (0, 4),
