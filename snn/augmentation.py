@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Generator, Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import conv2d, pad
 
 # Hematoxylin, eosin and residual in optical density: Ruifrok & Johnston 2001.
-_STAINS = torch.tensor([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
+STAINS = torch.tensor([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
 
 
 def view(
@@ -16,8 +18,7 @@ def view(
     """Return another view of each image of `x`, float `(N, 3, H, W)` in [-1, 1].
 
     A random window, continued by reflection; a flip and a quarter turn; a slightly different stain. Nothing
-    is
-    interpolated: a view is as sharp as its image, so that blur stays visible to the embedding.
+    is interpolated: a view is as sharp as its image, so that blur stays visible to the embedding.
 
     Args:
         x: images.
@@ -41,10 +42,10 @@ def view(
     return jitter_stain(moved, generator, stain_jitter) if stain_jitter > 0 else moved.contiguous()
 
 
-def jitter_stain(x: Tensor, generator: Generator, strength: float) -> Tensor:
+def jitter_stain(x: Tensor, generator: Generator, strength: float | Tensor) -> Tensor:
     """Scale each stain of each image by `1 + strength · N(0, 1)` in optical density (Tellez et al. 2018)."""
     factors = 1 + strength * torch.randn(len(x), 1, 3, generator=generator)
-    mix = torch.linalg.inv(_STAINS) @ (factors.transpose(1, 2) * _STAINS)
+    mix = torch.linalg.inv(STAINS) @ (factors.transpose(1, 2) * STAINS)
     density = -torch.log(((x + 1) / 2).clamp_min(1 / 255))
     stained = torch.einsum("nchw,ncd->ndhw", density, mix)
     return (2 * torch.exp(-stained) - 1).clamp(-1, 1)
@@ -56,18 +57,13 @@ def degrade(x: Tensor, generator: Generator) -> Tensor:
     Blur, pixel noise, shuffled blocks, mixing with another image, a foreign stain, lost contrast; strengths
     are drawn from slight to severe.
     """
-    n = len(x)
-    kinds = torch.arange(n) % 6
-    strength = torch.rand(n, 1, 1, 1, generator=generator)
+    kinds = torch.arange(len(x)) % len(_DAMAGES)
+    strength = torch.rand(len(x), 1, 1, 1, generator=generator)
     damaged = x.clone()
-    damaged[kinds == 0] = torch.lerp(x, _blurred(x), 0.3 + 0.7 * strength)[kinds == 0]
-    noise = torch.randn(x.shape, generator=generator)
-    damaged[kinds == 1] = (x + (0.05 + 0.5 * strength) * noise)[kinds == 1]
-    damaged[kinds == 2] = _shuffled_blocks(x, generator)[kinds == 2]
-    damaged[kinds == 3] = torch.lerp(x, x.roll(1, dims=0).flip(3), 0.25 + 0.25 * strength)[kinds == 3]
-    damaged[kinds == 4] = jitter_stain(x, generator, 0.5)[kinds == 4]
-    mean = x.mean(dim=(2, 3), keepdim=True)
-    damaged[kinds == 5] = torch.lerp(x, mean, 0.3 + 0.7 * strength)[kinds == 5]
+    for kind, damage in enumerate(_DAMAGES):
+        chosen = kinds == kind
+        if chosen.any():
+            damaged[chosen] = damage(x[chosen], strength[chosen], generator)
     return damaged.clamp(-1, 1)
 
 
@@ -79,22 +75,54 @@ def _reflected(size: int, n: int, shift: float, generator: Generator) -> Tensor:
     return torch.minimum(index, 2 * (size - 1) - index)
 
 
-def _blurred(x: Tensor) -> Tensor:
+def _blurred(x: Tensor, strength: Tensor, generator: Generator) -> Tensor:
+    """Blur by a Gaussian, between none and a standard deviation of a tenth of the side."""
     height, width = x.shape[2:]
-    small = interpolate(x, (max(height // 4, 2), max(width // 4, 2)), mode="area")
-    return interpolate(small, (height, width), mode="bilinear", align_corners=False)
+    out = torch.empty_like(x)
+    deviation = 0.4 + strength.flatten() * max(0.1 * min(height, width) - 0.4, 0.1)
+    for row, sigma in enumerate(deviation.tolist()):
+        reach = min(math.ceil(3 * sigma), min(height, width) - 1)
+        kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma).square())
+        kernel = (kernel / kernel.sum()).to(x.dtype)
+        image = pad(x[row : row + 1], (reach,) * 4, mode="reflect").transpose(0, 1)
+        image = conv2d(image, kernel[None, None, :, None])
+        out[row] = conv2d(image, kernel[None, None, None]).transpose(0, 1)[0]
+    return out
 
 
-def _shuffled_blocks(x: Tensor, generator: Generator) -> Tensor:
-    """Permute the blocks of a 4 × 4 division; sides that 4 does not divide keep a rim."""
+def _noisy(x: Tensor, strength: Tensor, generator: Generator) -> Tensor:
+    return x + (0.05 + 0.5 * strength.square()) * torch.randn(x.shape, generator=generator)
+
+
+def _mixed(x: Tensor, strength: Tensor, generator: Generator) -> Tensor:
+    return torch.lerp(x, x.roll(1, dims=0).flip(3), 0.25 + 0.25 * strength)
+
+
+def _stained(x: Tensor, strength: Tensor, generator: Generator) -> Tensor:
+    return jitter_stain(x, generator, 0.15 + 0.5 * strength.view(-1, 1, 1))
+
+
+def _flattened(x: Tensor, strength: Tensor, generator: Generator) -> Tensor:
+    return torch.lerp(x, x.mean(dim=(2, 3), keepdim=True), 0.3 + 0.7 * strength)
+
+
+def _shuffled(x: Tensor, strength: Tensor, generator: Generator) -> Tensor:
+    """Let some or all blocks of a 4 × 4 division change places; sides that 4 does not divide keep a rim."""
     n, channels, height, width = x.shape
     high, wide = height // 4, width // 4
     inner = x[:, :, : 4 * high, : 4 * wide].reshape(n, channels, 4, high, 4, wide)
     blocks = inner.permute(0, 2, 4, 1, 3, 5).reshape(n, 16, channels, high, wide)
-    order = torch.rand(n, 16, generator=generator).argsort(dim=1)
+    moving = torch.rand(n, 16, generator=generator).argsort(dim=1)
+    n_moving = (2 + 14 * strength.view(n, 1)).round()
+    place = torch.arange(16).expand(n, 16)
+    source = torch.where(place + 1 < n_moving, place + 1, torch.where(place < n_moving, 0, place))
+    order = torch.empty_like(moving).scatter_(1, moving, moving.gather(1, source))
     blocks = blocks[torch.arange(n)[:, None], order].reshape(n, 4, 4, channels, high, wide)
     shuffled = x.clone()
     shuffled[:, :, : 4 * high, : 4 * wide] = blocks.permute(0, 3, 1, 4, 2, 5).reshape(
         n, channels, 4 * high, 4 * wide
     )
     return shuffled
+
+
+_DAMAGES = (_blurred, _noisy, _shuffled, _mixed, _stained, _flattened)

@@ -13,6 +13,9 @@ from torch import Tensor
 
 _TOE = 0.05
 """What unrelated noise scores exactly, so that a generator worse than noise still has room to improve."""
+_COLLAPSED = 0.5
+"""Diversity below which the kernel closeness counts less and less: under wide kernels one typical point,
+repeated, lies closer to the real data than the varied samples of a mediocre generator do."""
 _N_KERNELS = 3
 _N_DRAWS = 8
 
@@ -30,7 +33,8 @@ class Similarity:
     kernel: float
     """Closeness of the distributions by an unbiased kernel distance, so how mass is spread counts; [0, 1]."""
     quality: float
-    """The one number: (F1 of fidelity and coverage + kernel) / 2, in [0, 1]."""
+    """The one number: (F1 of fidelity and coverage + kernel) / 2, in [0, 1]; the kernel's half shrinks where
+    diversity is less than half of the real data's."""
 
 
 NOTHING = Similarity(0.0, 0.0, 0.0, 0.0, 0.0)
@@ -56,7 +60,7 @@ class ReferenceStatistics:
 
     Fidelity and kernel are then mapped by a line that takes unrelated noise to 0.05 and held-out real data to
     1, cut above; what is worse than noise falls slowly from 0.05 towards 0, so that progress is seen from
-    anywhere. Coverage is mapped by a line from 0 (noise or one real point repeated, whichever is worse) to 1.
+    anywhere. Coverage is mapped by a line from 0 (the one real point that, repeated, covers most) to 1.
     The map is fixed here, from draws of `n_fakes` points.
 
     Args:
@@ -98,9 +102,9 @@ class ReferenceStatistics:
         generator = torch.Generator().manual_seed(seed)
         held_draws = [_draw(held_out, n_fakes, generator) for _ in range(_N_DRAWS)]
         noise_draws = [_draw(noise, n_fakes, generator) for _ in range(_N_DRAWS)]
-        points = _draw(held_out, _N_DRAWS, generator)
 
-        nearest_real = torch.cdist(held_out, real).amin(dim=1)
+        across = torch.cdist(held_out, real)
+        nearest_real = across.amin(dim=1)
         nearest_held = torch.cat([torch.cdist(draw, real).amin(dim=0) for draw in held_draws])
         among_real = torch.cdist(real, real)
         self._mean_real = float(_off_diagonal_mean(among_real))
@@ -114,8 +118,7 @@ class ReferenceStatistics:
 
         ones = torch.stack([self.raw(draw) for draw in held_draws]).mean(dim=0)
         zeros = torch.stack([self.raw(draw) for draw in noise_draws]).mean(dim=0)
-        repeated = torch.stack([self.raw(point.expand(2, -1)) for point in points]).mean(dim=0)
-        zeros[2] = torch.minimum(zeros[2], repeated[2])
+        zeros[2] = self._coverage(across, dim=1).max()
         self._zero = zeros[:3]
         self._span = (ones[:3] - zeros[:3]).clamp_min(1e-6)
 
@@ -136,7 +139,8 @@ class ReferenceStatistics:
             *torch.stack([linear[2].clamp(0, 1), raw[3].clamp_max(2)]).tolist(),
         ]
         f1 = 2 * fidelity * coverage / max(fidelity + coverage, 1e-12)
-        return Similarity(fidelity, coverage, diversity, kernel, (f1 + kernel) / 2)
+        varied = _TOE + (1 - _TOE) * min(1.0, diversity / _COLLAPSED)
+        return Similarity(fidelity, coverage, diversity, kernel, (f1 + varied * kernel) / 2)
 
     @torch.no_grad()
     def closeness(self, fake_features: Tensor) -> Tensor:
@@ -155,7 +159,7 @@ class ReferenceStatistics:
         across = torch.cdist(fake, self.real)
         among = torch.cdist(fake, fake)
         fidelity = self._fidelity(across.amin(dim=1)).mean()
-        coverage = (1 / (1 + (across.amin(dim=0) / self.coverage_scale).square())).mean()
+        coverage = self._coverage(across.amin(dim=0), dim=0)
         diversity = _off_diagonal_mean(among) / max(self._mean_real, 1e-12)
         overlaps = [
             2 * k_fr / (k_ff + k_rr).clamp_min(1e-12)
@@ -171,6 +175,9 @@ class ReferenceStatistics:
 
     def _fidelity(self, nearest: Tensor) -> Tensor:
         return -torch.log1p((nearest / self.fidelity_scale).square())
+
+    def _coverage(self, nearest: Tensor, dim: int) -> Tensor:
+        return (1 / (1 + (nearest / self.coverage_scale).square())).mean(dim=dim)
 
     def _kernel_means(self, distances: Tensor, *, off_diagonal: bool = False) -> list[Tensor]:
         """Return the mean of each Gaussian kernel over a matrix of distances (without the diagonal)."""

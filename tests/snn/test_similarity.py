@@ -114,6 +114,21 @@ def test_collapse_within_each_mode_is_seen(grid: ReferenceStatistics) -> None:
     assert collapsed.quality < intact.quality - 0.2
 
 
+def test_one_typical_point_repeated_is_no_way_to_a_high_score() -> None:
+    real = torch.randn(1500, 32, generator=torch.Generator().manual_seed(0))
+    real = real / real.norm(dim=1, keepdim=True) + torch.tensor([1.0] + 31 * [0.0])
+    noise = -real
+    statistics = ReferenceStatistics(real[:600], noise_features=noise, held_out_features=real[600:1200])
+    fresh = real[1200:1328]
+    best = fresh[int((fresh - real.mean(dim=0)).norm(dim=1).argmin())]
+    repeated = statistics.score(
+        best + 1e-3 * torch.randn(128, 32, generator=torch.Generator().manual_seed(1))
+    )
+    mediocre = statistics.score(fresh + 0.25)
+    assert repeated.kernel > mediocre.kernel  # the trap
+    assert repeated.quality < 0.1 < mediocre.quality
+
+
 def test_order_of_points_does_not_matter(grid: ReferenceStatistics) -> None:
     fake = _grid(200, 11, std=0.1)
     shuffled = fake[torch.randperm(200, generator=torch.Generator().manual_seed(0))]
