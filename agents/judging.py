@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from agents.config import EvaluateConfig, ReportConfig
+from agents.config import EvaluateConfig, ReportConfig, TrainConfig
 from agents.generator_file import generate, load_generator
 from agents.input_data import read_patches
 from agents.report import write_report
@@ -49,7 +49,10 @@ def run_evaluate(config: EvaluateConfig) -> int:
         size = str(config.image_size or _common_size(config.fake))
         fake = read_patches(config.fake, size, min_patches=2).patches.images
     if config.real is not None:
-        real = read_patches(config.real, size, min_patches=2).patches.images
+        options = TrainConfig() if config.run is None else read_config(config.run)
+        real = read_patches(
+            config.real, size, min_patches=2, mpp=options.mpp, slide_mpp=options.slide_mpp
+        ).patches.images
     result = evaluate(real, fake, train=train, extractor=extractor, seed=config.seed, progress=True).to_json()
     print(_table(result))
     text = json.dumps(result, indent=1).encode()

@@ -178,7 +178,7 @@ def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
     assert ([slide.name for slide in slides], plain) == (["b.dcm"], ["a.tif"])
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(8))
 def test_no_bytes_escape_as_an_error(tmp_path: Path, write_slide: Write, seed: int) -> None:
     """Damaged slides among whole ones: whatever is in them, the whole ones are used."""
     rng = np.random.default_rng(seed)
