@@ -55,7 +55,7 @@ def blur(images: Tensor, sigma: float, generator: Generator) -> Tensor:
     """Blur by a Gaussian of `sigma` pixels."""
     size = 2 * int(np.ceil(3 * sigma)) + 1
     size = min(size, 2 * (min(images.shape[2:]) // 2) - 1)
-    return gaussian_blur(images, [size, size], [sigma, sigma])
+    return torch.as_tensor(gaussian_blur(images, [size, size], [sigma, sigma]))
 
 
 def noise(images: Tensor, deviation: float, generator: Generator) -> Tensor:

@@ -18,7 +18,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -109,7 +109,8 @@ def attack(patches: PatchSet, options: argparse.Namespace) -> tuple[dict[str, Te
     rows: dict[str, Row] = {}
     for name, fake in images.items():
         features = embed(fake)
-        scores = [reference.score(part) for part in features.split(N_FAKES) if len(part) == N_FAKES]
+        parts = torch.split(features, N_FAKES)
+        scores = [reference.score(part) for part in parts if len(part) == N_FAKES]
         scores = scores or [reference.score(features)]
         rows[name] = {
             "quality": sum(score.quality for score in scores) / len(scores),
@@ -133,8 +134,8 @@ def make_adversaries(
     """Return uint8 images by name; the first two are no adversaries but what these are compared with."""
     n = len(real)
     rng = torch.Generator().manual_seed(options.seed)
-    nearness = torch.cat([reference.closeness(part) for part in embed_images(model, train).split(512)])
-    best = train[int(nearness.argmax())]
+    alone = [reference.score(point.expand(N_FAKES, -1)).quality for point in embed_images(model, train)]
+    best = train[alone.index(max(alone))]
     mean = train.float().mean(dim=0).round().to(torch.uint8)
     trainer = GANTrainer(
         *build_networks("light", tuple(train.shape[1:]), seed=options.seed),
@@ -146,7 +147,7 @@ def make_adversaries(
     for _ in tqdm(range(options.gan_steps // 20), "GAN", unit="block", leave=False):
         trainer.train(20)
     generator = trainer.g_ema.module
-    z = torch.randn(n, generator.z_dim, generator=rng)
+    z = latents(generator, n, rng)
     climbing = climb(generator, model, reference, options.attack_steps, rng)
     return {
         "real": real,
@@ -171,8 +172,7 @@ def climb(
     climber.requires_grad_(True)
     optimizer = torch.optim.Adam(climber.parameters(), lr=lr, betas=(0.5, 0.99))
     for _ in tqdm(range(n_steps), "climbing", unit="step", leave=False):
-        z = torch.randn(N_FAKES, generator.z_dim, generator=rng)  # type: ignore[arg-type]
-        loss = -soft_quality(reference, model(climber(z)))
+        loss = -soft_quality(reference, model(climber(latents(climber, N_FAKES, rng))))
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         optimizer.step()
@@ -202,10 +202,15 @@ def _off_diagonal(distances: Tensor, width: float) -> Tensor:
     return (_kernel(distances, width).sum() - n) / (n * (n - 1))
 
 
+def latents(generator: nn.Module, n: int, rng: torch.Generator) -> Tensor:
+    """Return normal latents `(n, z_dim)`."""
+    return torch.randn(n, cast(int, generator.z_dim), generator=rng)
+
+
 @torch.no_grad()
 def sample(generator: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
     """Return uint8 images of latents `(N, z_dim)`."""
-    return to_uint8(torch.cat([generator(part) for part in z.split(128)]))
+    return to_uint8(torch.cat([generator(part) for part in torch.split(z, 128)]))
 
 
 def to_table(results: dict[str, dict[str, Row]]) -> str:

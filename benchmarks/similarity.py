@@ -34,6 +34,8 @@ FIGURES = ("auc", "eer", "recall1", "class_auc")
 """Figures of verification: two views of one patch against others; the last, two patches of one class."""
 N_TRAIN, N_TEST = 1000, 1500
 """Patches a side, at most."""
+MAX_FAKES = 256
+"""Most patches that are damaged."""
 N_FAKES = 128
 """Images scored at a time, as in the environment."""
 QUICK = {"seeds": 1, "n_train": 200, "n_test": 240}
@@ -71,6 +73,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, help="folder of the results")
     parser.add_argument("--models", nargs="+", default=list(MODELS), help=", ".join(MODELS))
     parser.add_argument("--seeds", type=int, default=5, help="splits, and fits of each model")
+    parser.add_argument("--seed_offset", type=int, default=0, help="first seed")
     parser.add_argument("--image_size", default="32", help="pixels, S or HxW")
     parser.add_argument("--n_train", type=int, default=N_TRAIN, help="patches a model is fitted on, at most")
     parser.add_argument("--n_test", type=int, default=N_TEST, help="patches it is measured on, at most")
@@ -86,7 +89,7 @@ def run(options: argparse.Namespace, sets: dict[str, PatchSet], out: Path) -> li
     done = {(row["set"], row["model"], row["seed"]) for row in rows}
     wanted = [
         (name, model, seed)
-        for seed in range(options.seeds)
+        for seed in range(options.seed_offset, options.seed_offset + options.seeds)
         for name in sets
         for model in options.models
         if (name, model, seed) not in done
@@ -126,6 +129,7 @@ def measure(model: nn.Module, split: Split, strangers: Tensor | None, seed: int)
         return embed_images(model, images)
 
     reference, fakes = reference_and_fakes(embed, test, seed)
+    fakes = fakes[:MAX_FAKES]
     curves = disturbance_curves(
         lambda features: reference.score(features).quality,
         embed,

@@ -82,14 +82,16 @@ _FAST, _PAPER = PRESETS["fast"], PRESETS["paper"]
 
 MODELS: dict[str, BenchmarkModel] = {
     "fast": BenchmarkModel("MFT-SNN on EfficientNet-Lite0", _preset(_FAST)),
-    "standard": BenchmarkModel("the same, one stage, everything unfrozen", _preset(PRESETS["standard"])),
+    "standard": BenchmarkModel("a plain Siamese network on the same backbone", _preset(PRESETS["standard"])),
     "paper": BenchmarkModel("MFT-SNN on a VGG-16 autoencoder, from random weights", _preset(_PAPER)),
-    "standard_vgg16": BenchmarkModel("VGG-16 from the same weights, one stage", _preset(_PAPER.standard())),
+    "standard_vgg16": BenchmarkModel("a plain one on VGG-16, the same weights", _preset(_PAPER.standard())),
     "frozen_imagenet": BenchmarkModel(
         "features of the frozen backbone", lambda patches, seed, quick: FrozenEmbedding(_FAST.depth)
     ),
     "random_weights": BenchmarkModel("fast, random and unfitted", _unfitted(_FAST, False)),
     "random_vgg16": BenchmarkModel("VGG-16, random and unfitted", _unfitted(_PAPER, False)),
+    "one_stage": BenchmarkModel("fast without its stages", _preset(_FAST.one_stage())),
+    "one_stage_vgg16": BenchmarkModel("paper without its stages", _preset(_PAPER.one_stage())),
     "pixels": BenchmarkModel("no network", lambda patches, seed, quick: PixelEmbedding()),
 }
 """By name."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from snn.backbones import DEFAULT_BACKBONE
 from snn.names import unknown_name
 from snn.siamese import SiameseNet
-from snn.stages import DEFAULT_STAGES, Stage
+from snn.stages import DEFAULT_STAGES, SOON, Stage
 
 _ALL = ((0.0, 1.0),)
 
@@ -54,16 +54,15 @@ class Preset:
             seed=seed,
         )
 
-    def standard(self) -> Preset:
-        """Return the plain Siamese network of the same backbone, start and number of optimizer steps.
+    def one_stage(self) -> Preset:
+        """Return the same network, start, recipe and number of optimizer steps, without the stages.
 
-        One stage on patches, everything trained at one rate from the first step on, no reconstruction:
-        Figure 2 of the paper (arXiv 2409.20340), and the baseline that stages and gradual unfreezing are held
-        against. All else is as in the preset's last stage.
+        One stage on patches, everything trained at one rate from the first step on, no reconstruction: the
+        ablation of stages and gradual unfreezing, and of nothing else.
         """
         stage = replace(
             self.stages[-1],
-            name="standard",
+            name="one stage",
             objective="siamese",
             source="patches",
             n_steps=self.n_steps,
@@ -72,11 +71,20 @@ class Preset:
         )
         return replace(self, stages=(stage,))
 
+    def standard(self) -> Preset:
+        """Return the plain Siamese network beside this preset.
+
+        One stage as in `one_stage`, the contrastive loss on all pairs of a batch, and no damaged views:
+        Figure 2 of the paper (arXiv 2409.20340). Backbone, start, steps, batches, rate and views are the
+        preset's.
+        """
+        (stage,) = self.one_stage().stages
+        plain = replace(stage, name="standard", loss="contrastive", miner="", degraded=0.0)
+        return replace(self, stages=(plain,))
+
 
 _FAST = Preset(DEFAULT_BACKBONE, 3, 96, 32, True, DEFAULT_STAGES)
-_SOON = ((0.0, 0.0), (0.1, 0.35), (0.2, 0.7), (0.3, 1.0))
-"""In what began as random weights there is little that has to be kept."""
-_PAPER = Stage("patches", n_steps=250, batch_size=16, lr=1e-3, layer_decay=1.0, unfreeze=_SOON)
+_PAPER = Stage("patches", n_steps=160, batch_size=16, lr=1e-3, layer_decay=1.0, degraded=1.0, unfreeze=SOON)
 
 PRESETS: dict[str, Preset] = {
     "paper": Preset(
@@ -86,8 +94,8 @@ PRESETS: dict[str, Preset] = {
         min_size=32,
         pretrained=False,
         stages=(
-            replace(_PAPER, name="reconstruction", objective="reconstruction", n_steps=100, unfreeze=_ALL),
-            replace(_PAPER, name="regions", source="regions", n_steps=60),
+            replace(_PAPER, name="reconstruction", objective="reconstruction", n_steps=60, unfreeze=_ALL),
+            replace(_PAPER, name="regions", source="regions", n_steps=40),
             _PAPER,
         ),
     ),

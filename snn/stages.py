@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from snn.losses import check_loss, check_miner
@@ -129,9 +129,16 @@ def _check_types(stage: Stage) -> None:
             raise unknown_name(f"{name} of {where}", value, get_args(hint))
 
 
+SOON: Unfreezing = ((0.0, 0.0), (0.1, 0.35), (0.2, 0.7), (0.3, 1.0))
+"""Everything is trained after three tenths of the steps."""
+
+_PATCHES = Stage(
+    "patches", n_steps=250, batch_size=48, lr=4e-3, layer_decay=0.9, degraded=0.75, unfreeze=SOON
+)
+
 DEFAULT_STAGES = (
-    Stage("regions", source="regions", n_steps=100, batch_size=32),
-    Stage("patches", source="patches", n_steps=300),
+    replace(_PATCHES, name="regions", source="regions", n_steps=80, batch_size=24),
+    _PATCHES,
 )
 """Stage 1 on resized slides or regions, stage 2 on patches, gradual unfreezing within each."""
 
