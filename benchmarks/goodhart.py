@@ -4,7 +4,7 @@
 
 "When a measure becomes a target, it ceases to be a good measure." Each adversary makes images that the score
 might like: the mean image, the real patch with the highest score repeated, real patches with noise, and a
-generator that climbs the score's own gradient, beginning from one that was trained as a GAN. A frozen
+generator that climbs the reward model's own gradient, beginning from one that was trained as a GAN. A frozen
 EfficientNet-Lite2, which no reward has ever seen, says by KID which images are worse. The score is fooled
 where it calls an adversary's images better and the judge calls them worse. Writes `goodhart.json`, `table.md`
 and `samples_SET.png`.
@@ -26,7 +26,7 @@ from torchvision.utils import save_image
 from tqdm import tqdm
 
 from benchmarks.disturbances import noise
-from benchmarks.similarity import N_FAKES, N_TEST, N_TRAIN, reference_and_fakes
+from benchmarks.similarity import N_FAKES, N_TEST, N_TRAIN
 from benchmarks.similarity_models import MODELS
 from benchmarks.similarity_sets import EMBEDDED, load_set, split_set
 from gan_gym.data.patches import PatchSet
@@ -34,8 +34,10 @@ from gan_gym.data.sampler import PatchSampler, to_float, to_uint8
 from gan_gym.gan import GANTrainer, Settings, TrainerConfig, build_networks
 from gan_gym.metrics.extractors import load_extractor
 from gan_gym.metrics.kid import kid
+from gan_gym.metrics.metric import Metric
 from gan_gym.names import lookup
-from snn import ReferenceStatistics, embed_images
+from gan_gym.rewards import Scorer, View, load_guard, siamese_scorer
+from snn import ReferenceStatistics
 
 GAN_STEPS, ATTACK_STEPS = 800, 200
 """Inner steps of the GAN, and steps of the generator that climbs the score after it."""
@@ -87,6 +89,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--n_test", type=int, default=N_TEST, help="patches to measure on, at most")
     parser.add_argument("--gan_steps", type=int, default=GAN_STEPS, help="inner steps of the GAN")
     parser.add_argument("--attack_steps", type=int, default=ATTACK_STEPS, help="steps that climb the score")
+    parser.add_argument("--no_guard", action="store_true", help="attack the reward model without its guard")
     parser.add_argument("--quick", action="store_true", help="few steps and patches")
     return parser
 
@@ -94,47 +97,43 @@ def _options() -> argparse.ArgumentParser:
 def attack(patches: PatchSet, options: argparse.Namespace) -> tuple[dict[str, Tensor], dict[str, Row]]:
     """Return every adversary's images, uint8, and its row."""
     split = split_set(patches, options.seed, options.n_train, options.n_test)
-    model = MODELS[options.model].fit(split.train, options.seed, options.quick)
-    model.requires_grad_(False)
-
-    def embed(images: Tensor) -> Tensor:
-        return embed_images(model, images)
-
-    reference, fresh = reference_and_fakes(embed, split.test, options.seed)
-    real = split.test.images[fresh][:N_JUDGED]
-    images = make_adversaries(model, reference, split.train.images, real, options)
+    model = MODELS[options.model].fit(split.train, options.seed, options.quick).requires_grad_(False)
+    known, fresh = torch.arange(len(split.test)).tensor_split([2 * len(split.test) // 3])
+    device = torch.device("cpu")
+    guard = None if options.no_guard else load_guard(device)
+    scorer = siamese_scorer(model, split.test.subset(known), min(N_FAKES, len(fresh)), device, guard)
+    images = make_adversaries(scorer, split.train.images, split.test.images[fresh][:N_JUDGED], options)
     judge = load_extractor()
     truth = judge(to_float(split.test.images))
     judged = {name: kid(truth, judge(to_float(fake))) for name, fake in images.items()}
     rows: dict[str, Row] = {}
     for name, fake in images.items():
-        features = embed(fake)
-        parts = torch.split(features, N_FAKES)
-        scores = [reference.score(part) for part in parts if len(part) == N_FAKES]
-        scores = scores or [reference.score(features)]
-        rows[name] = {
-            "quality": sum(score.quality for score in scores) / len(scores),
-            "kid": judged[name].to_json(),
-        }
+        parts = [
+            part for part in torch.split(to_float(fake), N_FAKES) if len(part) >= min(N_FAKES, len(fresh))
+        ]
+        scores = [scorer.score(part).quality for part in parts]
+        rows[name] = {"quality": sum(scores) / len(scores), "kid": judged[name].to_json()}
     for name, row in rows.items():
-        origin = rows["real" if name.startswith("real") else "gan"]
-        worse = judged[name].low > origin["kid"]["high"] if judged[name].low is not None else False
-        row["worse_by_the_judge"] = bool(worse)
-        row["fooled"] = bool(worse and row["quality"] > origin["quality"] + TOLERANCE)
+        origin = "real" if name.startswith("real") else "gan"
+        worse = _above(judged[name], judged[origin])
+        row["worse_by_the_judge"] = worse
+        row["fooled"] = worse and row["quality"] > rows[origin]["quality"] + TOLERANCE
     return images, rows
 
 
+def _above(first: Metric, second: Metric) -> bool:
+    """Say whether the interval of one figure lies above that of another."""
+    return first.low is not None and second.high is not None and first.low > second.high
+
+
 def make_adversaries(
-    model: nn.Module,
-    reference: ReferenceStatistics,
-    train: Tensor,
-    real: Tensor,
-    options: argparse.Namespace,
+    scorer: Scorer, train: Tensor, real: Tensor, options: argparse.Namespace
 ) -> dict[str, Tensor]:
     """Return uint8 images by name; the first two are no adversaries but what these are compared with."""
-    n = len(real)
     rng = torch.Generator().manual_seed(options.seed)
-    alone = [reference.score(point.expand(N_FAKES, -1)).quality for point in embed_images(model, train)]
+    view = scorer.views[0]
+    points = torch.cat([view.features(part) for part in torch.split(to_float(train), N_FAKES)])
+    alone = [view.reference.score(point.expand(N_FAKES, -1)).quality for point in points]
     best = train[alone.index(max(alone))]
     mean = train.float().mean(dim=0).round().to(torch.uint8)
     trainer = GANTrainer(
@@ -147,32 +146,31 @@ def make_adversaries(
     for _ in tqdm(range(options.gan_steps // 20), "GAN", unit="block", leave=False):
         trainer.train(20)
     generator = trainer.g_ema.module
-    z = latents(generator, n, rng)
-    climbing = climb(generator, model, reference, options.attack_steps, rng)
+    z = latents(generator, len(real), rng)
+    climbers = {"gan climbing the reward model": [view]}
+    if len(scorer.views) > 1:
+        climbers["gan climbing reward model and guard"] = list(scorer.views)
+    climbed = {name: climb(generator, views, options.attack_steps, rng) for name, views in climbers.items()}
     return {
         "real": real,
         "gan": sample(generator, z),
-        "gan climbing the score": sample(climbing, z),
-        "mean image": mean.expand(n, -1, -1, -1).contiguous(),
-        "best patch repeated": best.expand(n, -1, -1, -1).contiguous(),
+        **{name: sample(climber, z) for name, climber in climbed.items()},
+        "mean image": mean.expand(len(real), -1, -1, -1).contiguous(),
+        "best patch repeated": best.expand(len(real), -1, -1, -1).contiguous(),
         "real with noise": noise(real, NOISE, rng),
     }
 
 
 def climb(
-    generator: nn.Module,
-    model: nn.Module,
-    reference: ReferenceStatistics,
-    n_steps: int,
-    rng: torch.Generator,
-    lr: float = 1e-3,
+    generator: nn.Module, views: Sequence[View], n_steps: int, rng: torch.Generator, lr: float = 1e-3
 ) -> nn.Module:
-    """Train a copy of a generator on nothing but the score's gradient, in full knowledge of it."""
+    """Train a copy of a generator on nothing but the gradient of the scores in these views."""
     climber = copy.deepcopy(generator).train()
     climber.requires_grad_(True)
     optimizer = torch.optim.Adam(climber.parameters(), lr=lr, betas=(0.5, 0.99))
     for _ in tqdm(range(n_steps), "climbing", unit="step", leave=False):
-        loss = -soft_quality(reference, model(climber(latents(climber, N_FAKES, rng))))
+        fakes = climber(latents(climber, N_FAKES, rng))
+        loss = -torch.stack([soft_quality(view.reference, view.features(fakes)) for view in views]).sum()
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         optimizer.step()

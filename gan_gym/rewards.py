@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from gan_gym.data.mixtures import MixtureSampler
 from gan_gym.data.patches import PatchSet
 from gan_gym.data.sampler import to_float
 from gan_gym.gan import Statistics
 from gan_gym.randomness import generator, stream_seed
+from snn.backbones import create_backbone
 from snn.siamese import SiameseNet
-from snn.similarity import NOTHING, ReferenceStatistics, Similarity, as_row
+from snn.similarity import NOTHING, ReferenceStatistics, Similarity, as_row, weakest
 
 N_REFERENCES = 512
 """Real samples that generated ones are compared with."""
+GUARD_DEPTH = 3
+"""Feature levels of the guard."""
 DIVERGENCE_PENALTY = 1.0
 """Subtracted from the reward when a run diverges; the best possible return is below 1."""
 
@@ -27,36 +32,52 @@ __all__ = [
     "REWARDS",
     "Scorer",
     "Similarity",
+    "View",
     "as_row",
+    "load_guard",
     "load_reward_model",
     "point_scorer",
     "siamese_scorer",
 ]
 
 
+@dataclass(frozen=True)
+class View:
+    """A space in which generated samples are compared with real ones, whose features are computed once."""
+
+    features: Callable[[Tensor], Tensor]
+    """Maps `(N, *shape)` samples to `(N, D)` features."""
+    reference: ReferenceStatistics
+    """The real side."""
+
+
 class Scorer:
-    """Scores generated samples against real ones, whose features are computed once.
+    """Scores generated samples against real ones.
 
     Args:
-        features: maps `(N, *shape)` samples to `(N, D)` features.
-        reference: the real side.
+        view: the reward model's.
         device: where features are computed.
+        guard: a second view, by a network that was not fitted for the reward: each score is the lower one of
+            both, so that samples which only the reward model is led to like gain nothing.
     """
 
-    def __init__(
-        self, features: Callable[[Tensor], Tensor], reference: ReferenceStatistics, device: torch.device
-    ) -> None:
-        self._features, self._reference, self._device = features, reference.to(device), device
+    def __init__(self, view: View, device: torch.device, guard: View | None = None) -> None:
+        self.views = (view,) if guard is None else (view, guard)
+        self._device = device
+        for each in self.views:
+            each.reference.to(device)
 
     @torch.no_grad()
     def score(self, samples: Tensor) -> Similarity:
         """Return how similar generated `(N, *shape)` samples are to real ones; 0 if they are not finite."""
-        return self._reference.score(self._features(samples.to(self._device)))
+        samples = samples.to(self._device)
+        return weakest([view.reference.score(view.features(samples)) for view in self.views])
 
     @torch.no_grad()
     def similarity(self, samples: Tensor) -> Tensor:
-        """Return the similarity of each sample to its nearest real one, `(N,)` in [0, 1]."""
-        return self._reference.closeness(self._features(samples.to(self._device)))
+        """Return the reward model's similarity of each sample to its nearest real one, `(N,)` in [0, 1]."""
+        view = self.views[0]
+        return view.reference.closeness(view.features(samples.to(self._device)))
 
 
 def point_scorer(source: MixtureSampler, n_fakes: int, device: torch.device) -> Scorer:
@@ -66,7 +87,7 @@ def point_scorer(source: MixtureSampler, n_fakes: int, device: torch.device) -> 
     reach = 2 * float(real.abs().max())
     noise = (torch.rand(N_REFERENCES, 2, generator=generator(0, "noise")) * 2 - 1) * reach
     reference = ReferenceStatistics(real, noise_features=noise, held_out_features=held_out, n_fakes=n_fakes)
-    return Scorer(lambda points: points, reference, device)
+    return Scorer(View(lambda points: points, reference), device)
 
 
 @lru_cache(maxsize=4)
@@ -79,19 +100,48 @@ def load_reward_model(folder: str | Path | None, device: torch.device) -> Siames
     return SiameseNet.load(folder).to(device).eval()
 
 
-def siamese_scorer(model: SiameseNet, patches: PatchSet, n_fakes: int, device: torch.device) -> Scorer:
-    """Compare patches in the embedding of a Siamese network; noise is uncorrelated pixels.
+@lru_cache(maxsize=2)
+def load_guard(device: torch.device) -> nn.Module:
+    """Load the frozen ImageNet network that images must convince beside the reward model.
+
+    It is the reward model's own backbone before any fitting; the offline evaluation uses another one.
+    """
+    return create_backbone(depth=GUARD_DEPTH).requires_grad_(False).to(device).eval()
+
+
+def siamese_scorer(
+    model: nn.Module, patches: PatchSet, n_fakes: int, device: torch.device, guard: nn.Module | None = None
+) -> Scorer:
+    """Compare patches in the embedding of a Siamese network, and, where there is one, of a guard.
 
     Half of the patches, at most `N_REFERENCES` drawn by a fixed seed, are the references; as many others
-    calibrate the scale.
+    calibrate the scale. Noise is uncorrelated pixels.
     """
+    view = _image_view(model, patches, n_fakes, device)
+    if guard is None:
+        return Scorer(view, device)
+    return Scorer(view, device, _image_view(_Direction(guard), patches, n_fakes, device))
+
+
+class _Direction(nn.Module):
+    """The features of a network as unit vectors."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return normalize(self.network(x), dim=1)
+
+
+def _image_view(network: nn.Module, patches: PatchSet, n_fakes: int, device: torch.device) -> View:
     order = torch.randperm(len(patches), generator=generator(0, "references"))
     n = min(N_REFERENCES, len(patches) // 2)
     noise = torch.rand(128, 3, *patches.image_size, generator=generator(0, "noise")) * 2 - 1
 
     def embed(images: Tensor) -> Tensor:
         with torch.no_grad():
-            return torch.cat([model(part.to(device)) for part in torch.split(images, 128)])
+            return torch.cat([network(part.to(device)) for part in torch.split(images, 128)])
 
     reference = ReferenceStatistics(
         embed(to_float(patches.images[order[:n]])),
@@ -100,7 +150,7 @@ def siamese_scorer(model: SiameseNet, patches: PatchSet, n_fakes: int, device: t
         n_fakes=n_fakes,
         seed=stream_seed(0, "calibration"),
     )
-    return Scorer(model, reference, device)
+    return View(network, reference)
 
 
 def _improvement(before: Similarity, after: Similarity, statistics: Statistics) -> dict[str, float]:

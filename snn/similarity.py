@@ -6,6 +6,7 @@ All of them are functions of two distance matrices (fake–real, fake–fake) an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -138,9 +139,7 @@ class ReferenceStatistics:
             *_calibrate(linear[:2]).tolist(),
             *torch.stack([linear[2].clamp(0, 1), raw[3].clamp_max(2)]).tolist(),
         ]
-        f1 = 2 * fidelity * coverage / max(fidelity + coverage, 1e-12)
-        varied = _TOE + (1 - _TOE) * min(1.0, diversity / _COLLAPSED)
-        return Similarity(fidelity, coverage, diversity, kernel, (f1 + varied * kernel) / 2)
+        return _joined(fidelity, coverage, diversity, kernel)
 
     @torch.no_grad()
     def closeness(self, fake_features: Tensor) -> Tensor:
@@ -199,6 +198,25 @@ def statistic_names() -> tuple[str, ...]:
 def as_row(similarity: Similarity) -> dict[str, float]:
     """Return the scores by name."""
     return dict(vars(similarity))
+
+
+def weakest(scores: Sequence[Similarity]) -> Similarity:
+    """Return the lowest of each score, and the quality that follows from them.
+
+    What one network is led to see in fakes that were made for it, another must see too. A lone score of 1 is
+    then worth nothing (`python -m benchmarks.goodhart`).
+    """
+    lowest = [
+        min(getattr(score, name) for score in scores)
+        for name in ("fidelity", "coverage", "diversity", "kernel")
+    ]
+    return _joined(*lowest)
+
+
+def _joined(fidelity: float, coverage: float, diversity: float, kernel: float) -> Similarity:
+    f1 = 2 * fidelity * coverage / max(fidelity + coverage, 1e-12)
+    varied = _TOE + (1 - _TOE) * min(1.0, diversity / _COLLAPSED)
+    return Similarity(fidelity, coverage, diversity, kernel, (f1 + varied * kernel) / 2)
 
 
 def _calibrate(linear: Tensor) -> Tensor:

@@ -91,7 +91,10 @@ OPTIONS = [
         ("fit-snn", "--data", "GOOD", "--out", "out", "--batch_size", "2", "--held_out", "0.999"),
         "lower --held_out",
     ),
-    (("fit-snn", "--data", "GOOD", "--out", "out", "--start", "imagnet"), "give one of preset, imagenet, random, shipped"),
+    (
+        ("fit-snn", "--data", "GOOD", "--out", "out", "--start", "imagnet"),
+        "give one of preset, imagenet, random, shipped",
+    ),
     (("fit-controller", "--out", "out", "--env", "GridGan-v0"), "did you mean 'GridGAN-v0'"),
     (("fit-controller", "--out", "out", "--algo", "pp0"), "did you mean 'ppo'"),
     (("fit-controller", "--out", "out", "--knobs", "lr"), "unknown knob 'lr'"),

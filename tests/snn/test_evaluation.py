@@ -110,3 +110,40 @@ def test_impossible_pairs_are_refused() -> None:
     with pytest.raises(ValueError, match="give at least 2"):
         evaluate(_MeanColour(), images[:1])
     assert labels.shape == (40,)
+
+
+class _Pixels(nn.Module):
+    """Embeds an image as its pixels' mean and spread."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.normalize(torch.cat([x.mean(dim=(2, 3)), x.std(dim=(2, 3))], dim=1), dim=1)
+
+
+def test_neighbours_of_one_slide_are_harder_than_others_where_stain_gives_slides_away() -> None:
+    images, slides = _colours()
+    plain = evaluate(_Pixels(), images, n_pairs=2000)
+    hard = evaluate(_Pixels(), images, n_pairs=2000, groups=slides)
+    assert set(plain.auc_against) == {"other"}
+    assert set(hard.auc_against) == {"other", "same_slide"}
+    assert hard.auc_against["other"] > hard.auc_against["same_slide"] + 0.1
+    middle = sum(hard.auc_against.values()) / 2
+    assert hard.auc == pytest.approx(middle, abs=0.03)
+
+
+def test_damaged_views_are_told_apart_only_where_damage_is_seen() -> None:
+    images, _ = _colours()
+
+    def inverted(x: Tensor, generator: torch.Generator) -> Tensor:
+        return -x
+
+    seen = evaluate(_Pixels(), images, damage=inverted).auc_against
+    unseen = evaluate(_Pixels(), images, damage=lambda x, generator: x).auc_against
+    assert seen["damaged"] > 0.95
+    assert unseen["damaged"] == pytest.approx(0.5, abs=0.1)  # 40 images
+
+
+def test_slides_of_one_patch_make_no_pair_and_labels_exclude_harder_pairs() -> None:
+    images, labels = _colours()
+    assert set(evaluate(_Pixels(), images, groups=torch.arange(40)).auc_against) == {"other"}
+    with pytest.raises(ValueError, match="leave them out, or the labels"):
+        evaluate(_Pixels(), images, labels, groups=labels)

@@ -31,10 +31,16 @@ def test_fast_is_the_default_network_with_the_default_stages() -> None:
     assert PRESETS["fast"].build(pretrained=False).config == SiameseNet(pretrained=False).config
 
 
+STAGELESS = {"name", "n_steps", "unfreeze", "layer_decay"}
+
+
+@pytest.mark.parametrize(
+    ("form", "allowed"), [("one_stage", STAGELESS), ("standard", STAGELESS | {"degraded"})]
+)
 @pytest.mark.parametrize("name", ["paper", "fast"])
-def test_the_standard_form_of_a_preset_is_one_plain_stage_of_equal_length(name: str) -> None:
+def test_forms_beside_a_preset_are_one_stage_of_equal_length(name: str, form: str, allowed: set[str]) -> None:
     preset = PRESETS[name]
-    standard = preset.standard()
+    standard: Preset = getattr(preset, form)()
     (stage,) = standard.stages
     assert stage.n_steps == sum(stage.n_steps for stage in preset.stages) == standard.n_steps
     assert (stage.objective, stage.source, stage.layer_decay) == ("siamese", "patches", 1.0)
@@ -42,7 +48,8 @@ def test_the_standard_form_of_a_preset_is_one_plain_stage_of_equal_length(name: 
     assert stage.unfrozen_share(0) == 1
     assert replace(standard, stages=preset.stages) == preset
     changed = {f.name for f in fields(Stage) if getattr(stage, f.name) != getattr(preset.stages[-1], f.name)}
-    assert changed <= {"name", "n_steps", "unfreeze", "layer_decay"}
+    assert changed <= allowed
+    assert form == "one_stage" or stage.degraded == 0
 
 
 def test_standard_is_the_standard_form_of_fast() -> None:

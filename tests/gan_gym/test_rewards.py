@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import pytest
+import torch
+from torch import Tensor
+
+from gan_gym.data.sampler import to_float
+from gan_gym.data.tissue import tissue_patches
+from gan_gym.rewards import Scorer, View, load_guard, load_reward_model, siamese_scorer
+from snn.similarity import ReferenceStatistics, Similarity, weakest
+
+CPU = torch.device("cpu")
+
+
+def test_the_weakest_score_is_the_lowest_of_each() -> None:
+    first, second = Similarity(0.9, 0.2, 1.0, 0.8, 0.55), Similarity(0.3, 0.6, 0.9, 0.7, 0.55)
+    both = weakest([first, second])
+    assert (both.fidelity, both.coverage, both.diversity, both.kernel) == (0.3, 0.2, 0.9, 0.7)
+    assert both.quality == pytest.approx((2 * 0.3 * 0.2 / 0.5 + 0.7) / 2)
+    assert both == weakest([second, first])
+    assert asdict(weakest([first])) == pytest.approx({**asdict(first), "quality": (0.36 / 1.1 + 0.8) / 2})
+
+
+def test_what_convinces_only_one_of_two_views_gains_nothing() -> None:
+    generator = torch.Generator().manual_seed(0)
+    real = torch.randn(600, 4, generator=generator)
+
+    def view(columns: slice) -> View:
+        def features(x: Tensor) -> Tensor:
+            return x[:, columns]
+
+        noise = 9 + torch.randn(100, 4, generator=generator)
+        return View(
+            features, ReferenceStatistics(features(real), noise_features=features(noise), n_fakes=100)
+        )
+
+    fooling = torch.randn(100, 4, generator=generator)
+    fooling[:, 2:] += 9
+    alone = Scorer(view(slice(0, 2)), CPU)
+    guarded = Scorer(view(slice(0, 2)), CPU, view(slice(2, 4)))
+    assert alone.score(fooling).quality > 0.8
+    assert guarded.score(fooling).quality < 0.1
+    assert guarded.score(torch.randn(100, 4, generator=generator)).quality > 0.8
+
+
+def test_a_guarded_score_is_never_above_that_of_either_network() -> None:
+    patches, fresh = tissue_patches(400, 32, seed=1), tissue_patches(64, 32, seed=2)
+    model, guard = load_reward_model(None, CPU), load_guard(CPU)
+    alone = siamese_scorer(model, patches, 64, CPU)
+    guarded = siamese_scorer(model, patches, 64, CPU, guard)
+    x = to_float(fresh.images)
+    for strength in (0.0, 0.2, 0.8):
+        fakes = x + strength * torch.randn(x.shape, generator=torch.Generator().manual_seed(3))
+        own, both = alone.score(fakes), guarded.score(fakes)
+        assert both.fidelity <= own.fidelity
+        assert both.coverage <= own.coverage
+        assert both.kernel <= own.kernel
+        assert torch.equal(alone.similarity(fakes), guarded.similarity(fakes))
+    assert guarded.score(x).quality > 0.5
+
+
+def test_the_guard_is_frozen_and_not_the_judge() -> None:
+    guard = load_guard(CPU)
+    assert not any(parameter.requires_grad for parameter in guard.parameters())
+    assert guard is load_guard(CPU)
+    n_features = guard(torch.zeros(2, 3, 32, 32)).shape[1]
+    assert n_features == 160
