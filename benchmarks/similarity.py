@@ -73,6 +73,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, help="folder of the results")
     parser.add_argument("--models", nargs="+", default=list(MODELS), help=", ".join(MODELS))
     parser.add_argument("--seeds", type=int, default=5, help="splits, and fits of each model")
+    parser.add_argument("--n_curves", type=int, default=5, help="first seeds, whose disturbances are drawn")
     parser.add_argument("--seed_offset", type=int, default=0, help="first seed")
     parser.add_argument("--image_size", default="32", help="pixels, S or HxW")
     parser.add_argument("--n_train", type=int, default=N_TRAIN, help="patches a model is fitted on, at most")
@@ -108,7 +109,7 @@ def run(options: argparse.Namespace, sets: dict[str, PatchSet], out: Path) -> li
             "n_train": len(split.train),
             "n_regions": 0 if split.train.regions is None else len(split.train.regions),
             "n_test": len(split.test),
-            **measure(fitted, split, strangers, seed),
+            **measure(fitted, split, strangers, seed, curves=seed < options.seed_offset + options.n_curves),
         }
         rows.append(row)
         with file.open("a") as stream:
@@ -116,8 +117,8 @@ def run(options: argparse.Namespace, sets: dict[str, PatchSet], out: Path) -> li
     return rows
 
 
-def measure(model: nn.Module, split: Split, strangers: Tensor | None, seed: int) -> Row:
-    """Return the figures of verification and the disturbance curves of a fitted model."""
+def measure(model: nn.Module, split: Split, strangers: Tensor | None, seed: int, curves: bool = True) -> Row:
+    """Return the figures of verification and, where asked for, the disturbance curves of a fitted model."""
     test = split.test
     instances = evaluate(model, test.images, seed=seed, groups=test.groups, damage=damage_views)
     row: Row = {"auc": instances.auc, "eer": instances.eer, "recall1": instances.recall1, "class_auc": None}
@@ -125,12 +126,15 @@ def measure(model: nn.Module, split: Split, strangers: Tensor | None, seed: int)
     if len(test.classes) > 1:
         row["class_auc"] = evaluate(model, test.images, test.labels, seed=seed).auc
 
+    if not curves:
+        return row
+
     def embed(images: Tensor) -> Tensor:
         return embed_images(model, images)
 
     reference, fakes = reference_and_fakes(embed, test, seed)
     fakes = fakes[:MAX_FAKES]
-    curves = disturbance_curves(
+    drawn = disturbance_curves(
         lambda features: reference.score(features).quality,
         embed,
         test.images[fakes],
@@ -139,8 +143,8 @@ def measure(model: nn.Module, split: Split, strangers: Tensor | None, seed: int)
         n_fakes=min(N_FAKES, len(fakes)),
         seed=seed,
     )
-    row["disturbance"] = {name: curve.spearman for name, curve in curves.items()}
-    row["curves"] = {name: curve.scores for name, curve in curves.items()}
+    row["disturbance"] = {name: curve.spearman for name, curve in drawn.items()}
+    row["curves"] = {name: curve.scores for name, curve in drawn.items()}
     return row
 
 
@@ -165,7 +169,8 @@ def reference_and_fakes(
 def summarise(rows: Sequence[Row]) -> dict[str, dict[str, Row]]:
     """Return `{set: {model: {"auc": [mean, low, high], ..., "disturbance": {name: spearman}}}}`.
 
-    Intervals are Student's over the seeds; rank correlations are means over the seeds.
+    Intervals are Student's over the seeds; rank correlations are means over the seeds that have curves.
+    `paired` holds the difference of AUC to every other model on the same splits.
     """
     summary: dict[str, dict[str, Row]] = {}
     for name, model in dict.fromkeys((row["set"], row["model"]) for row in rows):
@@ -175,30 +180,43 @@ def summarise(rows: Sequence[Row]) -> dict[str, dict[str, Row]]:
             for figure in FIGURES
             if own[0][figure] is not None
         }
+        drawn = [row["disturbance"] for row in own if "disturbance" in row]
         entry["disturbance"] = {
-            disturbance: sum(row["disturbance"][disturbance] for row in own) / len(own)
+            disturbance: sum(curves[disturbance] for curves in drawn) / len(drawn)
             for disturbance in DISTURBANCES
-            if disturbance in own[0]["disturbance"]
+            if drawn and disturbance in drawn[0]
         }
+        entry["paired"] = _paired(rows, name, own)
         entry["fit_seconds"] = mean_interval([row["fit_seconds"] for row in own])
         entry["n_seeds"] = len(own)
         summary.setdefault(name, {})[model] = entry
     return summary
 
 
+def _paired(rows: Sequence[Row], name: str, own: Sequence[Row]) -> dict[str, list[float]]:
+    auc = {row["seed"]: row["auc"] for row in own}
+    others: dict[str, list[float]] = {}
+    for row in rows:
+        if row["set"] == name and row["model"] != own[0]["model"] and row["seed"] in auc:
+            others.setdefault(row["model"], []).append(auc[row["seed"]] - row["auc"])
+    return {model: mean_interval(differences) for model, differences in others.items()}
+
+
 def to_table(summary: dict[str, dict[str, Row]]) -> str:
     """Return the summary as Markdown, a table a set, and one of the disturbances' rank correlations."""
     lines = []
     for name, models in summary.items():
-        disturbances = list(next(iter(models.values()))["disturbance"])
+        disturbances = [key for key in DISTURBANCES if any(key in m["disturbance"] for m in models.values())]
         lines += [
-            f"| {name} | AUC | EER | recall@1 | class AUC | {' | '.join(disturbances)} | fit, s |",
-            "|---" * (len(disturbances) + 6) + "|",
+            f"| {name} | seeds | AUC | EER | recall@1 | class AUC | {' | '.join(disturbances)} | fit, s |",
+            "|---" * (len(disturbances) + 7) + "|",
         ]
         for model in sorted(models, key=lambda key: -models[key]["auc"][0]):
             entry = models[model]
-            cells = [_cell(entry[figure]) if figure in entry else "" for figure in FIGURES]
-            cells += [f"{entry['disturbance'][key]:.2f}" for key in disturbances]
+            cells = [str(entry["n_seeds"])]
+            cells += [_cell(entry[figure]) if figure in entry else "" for figure in FIGURES]
+            drawn = entry["disturbance"]
+            cells += [f"{drawn[key]:.2f}" if key in drawn else "" for key in disturbances]
             lines.append(f"| {model} | {' | '.join(cells)} | {entry['fit_seconds'][0]:.0f} |")
         lines.append("")
     return "\n".join(lines)

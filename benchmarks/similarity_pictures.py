@@ -31,7 +31,7 @@ def plot(rows: Sequence[Row], summary: dict[str, dict[str, Row]], path: Path) ->
                 model: [
                     row["curves"][disturbance]
                     for row in rows
-                    if (row["set"], row["model"]) == (name, model) and disturbance in row["curves"]
+                    if (row["set"], row["model"]) == (name, model) and disturbance in row.get("curves", {})
                 ]
                 for model in entries
             }

@@ -99,6 +99,8 @@ def test_table_holds_every_model_and_an_interrupted_call_is_continued(tmp_path: 
         assert 0 <= entry["recall1"][0] <= 1
         assert set(entry["disturbance"]) == set(DISTURBANCES) - {"foreign_tissue"}
         assert all(-1 <= value <= 1 for value in entry["disturbance"].values())
+    difference = summary["fast"]["auc"][0] - summary["pixels"]["auc"][0]
+    assert summary["fast"]["paired"]["pixels"][0] == pytest.approx(difference)
     assert "| fast |" in (tmp_path / "table.md").read_text()
     with Image.open(tmp_path / "plot.png") as picture:
         assert picture.width > 1000
