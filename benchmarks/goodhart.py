@@ -36,7 +36,7 @@ from gan_gym.metrics.extractors import load_extractor
 from gan_gym.metrics.kid import kid
 from gan_gym.metrics.metric import Metric
 from gan_gym.names import lookup
-from gan_gym.rewards import Scorer, View, load_guard, siamese_scorer
+from gan_gym.rewards import Scorer, View, siamese_scorer
 from snn import ReferenceStatistics
 
 GAN_STEPS, ATTACK_STEPS = 800, 200
@@ -100,8 +100,9 @@ def attack(patches: PatchSet, options: argparse.Namespace) -> tuple[dict[str, Te
     model = MODELS[options.model].fit(split.train, options.seed, options.quick).requires_grad_(False)
     known, fresh = torch.arange(len(split.test)).tensor_split([2 * len(split.test) // 3])
     device = torch.device("cpu")
-    guard = None if options.no_guard else load_guard(device)
-    scorer = siamese_scorer(model, split.test.subset(known), min(N_FAKES, len(fresh)), device, guard)
+    scorer = siamese_scorer(model, split.test.subset(known), min(N_FAKES, len(fresh)), device)
+    if options.no_guard:
+        scorer = Scorer(scorer.views[0], device)
     images = make_adversaries(scorer, split.train.images, split.test.images[fresh][:N_JUDGED], options)
     judge = load_extractor()
     truth = judge(to_float(split.test.images))

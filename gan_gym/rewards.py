@@ -9,21 +9,18 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from gan_gym.data.mixtures import MixtureSampler
 from gan_gym.data.patches import PatchSet
 from gan_gym.data.sampler import to_float
 from gan_gym.gan import Statistics
 from gan_gym.randomness import generator, stream_seed
-from snn.backbones import create_backbone
 from snn.siamese import SiameseNet
 from snn.similarity import NOTHING, ReferenceStatistics, Similarity, as_row, weakest
+from snn.spectrum import Spectrum
 
 N_REFERENCES = 512
 """Real samples that generated ones are compared with."""
-GUARD_DEPTH = 3
-"""Feature levels of the guard."""
 DIVERGENCE_PENALTY = 1.0
 """Subtracted from the reward when a run diverges; the best possible return is below 1."""
 
@@ -34,7 +31,6 @@ __all__ = [
     "Similarity",
     "View",
     "as_row",
-    "load_guard",
     "load_reward_model",
     "point_scorer",
     "siamese_scorer",
@@ -57,8 +53,8 @@ class Scorer:
     Args:
         view: the reward model's.
         device: where features are computed.
-        guard: a second view, by a network that was not fitted for the reward: each score is the lower one of
-            both, so that samples which only the reward model is led to like gain nothing.
+        guard: a second view, by what was not fitted: each score is the lower one of both, so that samples
+            which only the reward model is led to like gain nothing.
     """
 
     def __init__(self, view: View, device: torch.device, guard: View | None = None) -> None:
@@ -100,38 +96,16 @@ def load_reward_model(folder: str | Path | None, device: torch.device) -> Siames
     return SiameseNet.load(folder).to(device).eval()
 
 
-@lru_cache(maxsize=2)
-def load_guard(device: torch.device) -> nn.Module:
-    """Load the frozen ImageNet network that images must convince beside the reward model.
-
-    It is the reward model's own backbone before any fitting; the offline evaluation uses another one.
-    """
-    return create_backbone(depth=GUARD_DEPTH).requires_grad_(False).to(device).eval()
-
-
-def siamese_scorer(
-    model: nn.Module, patches: PatchSet, n_fakes: int, device: torch.device, guard: nn.Module | None = None
-) -> Scorer:
-    """Compare patches in the embedding of a Siamese network, and, where there is one, of a guard.
+def siamese_scorer(model: nn.Module, patches: PatchSet, n_fakes: int, device: torch.device) -> Scorer:
+    """Compare patches in the embedding of a Siamese network, guarded by their spectra and colours.
 
     Half of the patches, at most `N_REFERENCES` drawn by a fixed seed, are the references; as many others
     calibrate the scale. Noise is uncorrelated pixels.
     """
-    view = _image_view(model, patches, n_fakes, device)
-    if guard is None:
-        return Scorer(view, device)
-    return Scorer(view, device, _image_view(_Direction(guard), patches, n_fakes, device))
-
-
-class _Direction(nn.Module):
-    """The features of a network as unit vectors."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> Tensor:
-        return normalize(self.network(x), dim=1)
+    guard = Spectrum(to_float(patches.images[: 2 * N_REFERENCES])).to(device)
+    return Scorer(
+        _image_view(model, patches, n_fakes, device), device, _image_view(guard, patches, n_fakes, device)
+    )
 
 
 def _image_view(network: nn.Module, patches: PatchSet, n_fakes: int, device: torch.device) -> View:

@@ -203,8 +203,8 @@ def as_row(similarity: Similarity) -> dict[str, float]:
 def weakest(scores: Sequence[Similarity]) -> Similarity:
     """Return the lowest of each score, and the quality that follows from them.
 
-    What one network is led to see in fakes that were made for it, another must see too. A lone score of 1 is
-    then worth nothing (`python -m benchmarks.goodhart`).
+    What a network is led to see in fakes that were made for it, the other view must see too
+    (`python -m benchmarks.goodhart`).
     """
     lowest = [
         min(getattr(score, name) for score in scores)

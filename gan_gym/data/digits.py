@@ -132,6 +132,7 @@ def load_digit_classifier() -> DigitClassifier:
     weights = CLASSIFIER.read_bytes()
     if hashlib.sha256(weights).hexdigest() != description["sha256"]:
         raise ValueError(f"{CLASSIFIER} does not match its sha256; install the package again")
-    model = DigitClassifier()
+    with torch.random.fork_rng(devices=[]):  # its first weights are drawn, and thrown away
+        model = DigitClassifier()
     model.load_state_dict({key: value.float() for key, value in load(weights).items()})
     return model.eval().requires_grad_(False)

@@ -15,7 +15,7 @@ from gan_gym.data.sizes import parse_image_size
 from gan_gym.envs.gan_env import GANEnv
 from gan_gym.envs.problem import Problem
 from gan_gym.knobs import DEFAULT_KNOBS, IMAGE_SCALE
-from gan_gym.rewards import load_guard, load_reward_model, siamese_scorer
+from gan_gym.rewards import load_reward_model, siamese_scorer
 
 N_SCORED = 128
 N_SHOWN = 64
@@ -25,9 +25,7 @@ def patch_problem(patches: PatchSet, reward_model: str | None, device: torch.dev
     """Return the problem of generating these patches; `reward_model=None` is the one that ships."""
     return Problem(
         source=PatchSampler(patches.images.to(device)),
-        scorer=siamese_scorer(
-            load_reward_model(reward_model, device), patches, N_SCORED, device, load_guard(device)
-        ),
+        scorer=siamese_scorer(load_reward_model(reward_model, device), patches, N_SCORED, device),
         n_scored=N_SCORED,
         shown=to_float(patches.images[torch.linspace(0, len(patches) - 1, N_SHOWN).long()]),
     )
@@ -46,8 +44,8 @@ class HistoGANEnv(GANEnv):
     ## Description
     By default the patches are the embedded synthetic tissue, 32 x 32, with nothing to download; `data` takes
     a folder of patches or a MedMNIST `.npz`. 128 generated patches are scored per env step in the embedding
-    of a Siamese network (MFT-SNN) and in the frozen ImageNet features of its backbone; each score is the
-    lower one of both, so that patches made for the reward model alone gain nothing.
+    of a Siamese network (MFT-SNN), and by their power spectra and colours; each score is the lower one of
+    both, so that patches made for the network alone gain nothing.
 
     ## Arguments
     * `data=None`: path of a folder or `.npz`; `None` is the embedded tissue.
