@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 N_VALIDATED = 256
 """Held-out patches that the AUC in the history is measured on, at most, so that it costs little."""
+N_MEASURED = 2000
+"""The same for the figures of the fitted model."""
 MIN_HELD_OUT = 8
 """Fewest patches that anything is measured on."""
 
@@ -80,14 +82,15 @@ def fit_snn(
             regions=regions,
             region_labels=train.region_labels if labelled else None,
             stages=plan,
-            validation=(_sample(held_out.images), None) if measured else None,
+            validation=(_sample(held_out.images, N_VALIDATED), None) if measured else None,
             seed=seed,
             device=str(device),
             progress=True,
         )
     except FloatingPointError as error:
         raise ValueError(str(error)) from error
-    found = evaluate(model, held_out.images, seed=seed, device=str(device)) if measured else None
+    known = _sample(held_out.images, N_MEASURED)
+    found = evaluate(model, known, seed=seed, device=str(device)) if measured else None
     with new_folder(folder) as part:
         model.save(
             part,
@@ -152,16 +155,16 @@ def run_fit_snn(config: FitSNNConfig) -> int:
     )
     figure = "not measured (too few held-out patches)" if auc is None else f"{auc:.3f}"
     print(
-        f"verification AUC on {len(held_out)} held-out patches (two views of one patch against others): "
-        f"{figure}"
+        f"verification AUC on {len(_sample(held_out.images, N_MEASURED))} held-out patches "
+        f"(two views of one patch against others): {figure}"
     )
     print(f"model, history.json and history.png in {config.out}, after {time.monotonic() - began:.0f} s")
     return 0
 
 
-def _sample(images: torch.Tensor) -> torch.Tensor:
-    """Return at most `N_VALIDATED` images, evenly spread: neighbours come from one slide."""
-    return images[:: -(-len(images) // N_VALIDATED)]
+def _sample(images: torch.Tensor, most: int) -> torch.Tensor:
+    """Return at most `most` images, evenly spread: neighbours come from one slide."""
+    return images[:: max(1, -(-len(images) // most))]
 
 
 def _regions(patches: PatchSet) -> torch.Tensor | None:

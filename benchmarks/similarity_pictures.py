@@ -26,6 +26,7 @@ def plot(rows: Sequence[Row], summary: dict[str, dict[str, Row]], path: Path) ->
     grid = figure.subplots(len(summary), n_panels, squeeze=False)
     for line, (name, entries) in zip(grid, summary.items(), strict=True):
         _draw_auc(line[0], name, entries, colours)
+        line[1].set_ylabel("quality")
         for panel, disturbance in zip(line[1:], DISTURBANCES, strict=True):
             curves = {
                 model: [
