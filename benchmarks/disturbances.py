@@ -20,7 +20,7 @@ from torch import Generator, Tensor
 from torchvision.transforms.functional import gaussian_blur
 
 from gan_gym.data.sampler import to_float, to_uint8
-from snn.augmentation import STAINS
+from snn.augmentation import permute_blocks, scale_stains
 
 Embed = Callable[[Tensor], Tensor]
 """Maps uint8 images `(N, 3, H, W)` to features `(N, D)`."""
@@ -78,27 +78,16 @@ def jpeg(images: Tensor, loss: float, generator: Generator) -> Tensor:
 def stain_shift(images: Tensor, strength: float, generator: Generator) -> Tensor:
     """Scale hematoxylin and eosin by `1 ± strength` in optical density, against each other."""
     sign = 1.0 if torch.rand((), generator=generator) < 0.5 else -1.0
-    factors = torch.tensor([1 + sign * strength, 1 - sign * strength, 1.0])
-    density = -torch.log((images.float() / 255).clamp_min(1 / 255))
-    mix = torch.linalg.inv(STAINS) @ (factors[:, None] * STAINS)
-    shifted = 255 * torch.exp(-torch.einsum("nchw,cd->ndhw", density, mix))
+    factors = torch.tensor([1 + sign * strength, 1 - sign * strength, 1.0]).expand(len(images), 3)
+    shifted = 255 * scale_stains(images.float() / 255, factors)
     return shifted.round().clamp(0, 255).to(torch.uint8)
 
 
 def shuffle(images: Tensor, share: float, generator: Generator) -> Tensor:
     """Let this share of the blocks of a 4 × 4 division change places at random."""
-    n, channels, height, width = images.shape
-    high, wide = height // 4, width // 4
-    inner = images[:, :, : 4 * high, : 4 * wide].reshape(n, channels, 4, high, 4, wide)
-    blocks = inner.permute(0, 2, 4, 1, 3, 5).reshape(n, 16, channels, high, wide)
+    n = len(images)
     moving = torch.rand(n, 16, generator=generator).argsort(dim=1)[:, : round(16 * share)]
-    order = torch.arange(16).repeat(n, 1)
-    order.scatter_(1, moving, moving.roll(1, dims=1))
-    blocks = blocks[torch.arange(n)[:, None], order].reshape(n, 4, 4, channels, high, wide)
-    shuffled = images.clone()
-    joined = blocks.permute(0, 3, 1, 4, 2, 5).reshape(n, channels, 4 * high, 4 * wide)
-    shuffled[:, :, : 4 * high, : 4 * wide] = joined
-    return shuffled
+    return permute_blocks(images, torch.arange(16).repeat(n, 1).scatter_(1, moving, moving.roll(1, dims=1)))
 
 
 def foreign(labels: Tensor, n_foreign: int, share: float, generator: Generator) -> Tensor:

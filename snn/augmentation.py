@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import conv2d, pad
 
 # Hematoxylin, eosin and residual in optical density: Ruifrok & Johnston 2001.
-STAINS = torch.tensor([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
+_STAINS = torch.tensor([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
 
 
 def view(
@@ -45,10 +45,33 @@ def view(
 def jitter_stain(x: Tensor, generator: Generator, strength: float | Tensor) -> Tensor:
     """Scale each stain of each image by `1 + strength · N(0, 1)` in optical density (Tellez et al. 2018)."""
     factors = 1 + strength * torch.randn(len(x), 1, 3, generator=generator)
-    mix = torch.linalg.inv(STAINS) @ (factors.transpose(1, 2) * STAINS)
-    density = -torch.log(((x + 1) / 2).clamp_min(1 / 255))
-    stained = torch.einsum("nchw,ncd->ndhw", density, mix)
-    return (2 * torch.exp(-stained) - 1).clamp(-1, 1)
+    return (2 * scale_stains((x + 1) / 2, factors[:, 0]) - 1).clamp(-1, 1)
+
+
+def scale_stains(light: Tensor, factors: Tensor) -> Tensor:
+    """Multiply each stain's optical density in `light`, `(N, 3, H, W)` in [0, 1], by `factors` `(N, 3)`."""
+    mix: Tensor = torch.linalg.inv(_STAINS) @ (factors[:, :, None] * _STAINS)
+    density = -torch.log(light.clamp_min(1 / 255))
+    scaled: Tensor = torch.exp(-torch.einsum("nchw,ncd->ndhw", density, mix))
+    return scaled
+
+
+def permute_blocks(images: Tensor, order: Tensor) -> Tensor:
+    """Put block `order[n, i]` of a 4 × 4 division of image n in place i, row by row.
+
+    Args:
+        images: `(N, C, H, W)` of any type; of sides that 4 does not divide, a rim stays where it is.
+        order: `(N, 16)` int64.
+    """
+    n, channels, height, width = images.shape
+    high, wide = height // 4, width // 4
+    inner = images[:, :, : 4 * high, : 4 * wide].reshape(n, channels, 4, high, 4, wide)
+    blocks = inner.permute(0, 2, 4, 1, 3, 5).reshape(n, 16, channels, high, wide)
+    blocks = blocks[torch.arange(n)[:, None], order].reshape(n, 4, 4, channels, high, wide)
+    permuted = images.clone()
+    joined = blocks.permute(0, 3, 1, 4, 2, 5).reshape(n, channels, 4 * high, 4 * wide)
+    permuted[:, :, : 4 * high, : 4 * wide] = joined
+    return permuted
 
 
 def degrade(x: Tensor, generator: Generator) -> Tensor:
@@ -107,22 +130,13 @@ def _flattened(x: Tensor, strength: Tensor, generator: Generator) -> Tensor:
 
 
 def _shuffled(x: Tensor, strength: Tensor, generator: Generator) -> Tensor:
-    """Let some or all blocks of a 4 × 4 division change places; sides that 4 does not divide keep a rim."""
-    n, channels, height, width = x.shape
-    high, wide = height // 4, width // 4
-    inner = x[:, :, : 4 * high, : 4 * wide].reshape(n, channels, 4, high, 4, wide)
-    blocks = inner.permute(0, 2, 4, 1, 3, 5).reshape(n, 16, channels, high, wide)
+    """Let some or all blocks of a 4 × 4 division change places."""
+    n = len(x)
     moving = torch.rand(n, 16, generator=generator).argsort(dim=1)
     n_moving = (2 + 14 * strength.view(n, 1)).round()
     place = torch.arange(16).expand(n, 16)
     source = torch.where(place + 1 < n_moving, place + 1, torch.where(place < n_moving, 0, place))
-    order = torch.empty_like(moving).scatter_(1, moving, moving.gather(1, source))
-    blocks = blocks[torch.arange(n)[:, None], order].reshape(n, 4, 4, channels, high, wide)
-    shuffled = x.clone()
-    shuffled[:, :, : 4 * high, : 4 * wide] = blocks.permute(0, 3, 1, 4, 2, 5).reshape(
-        n, channels, 4 * high, 4 * wide
-    )
-    return shuffled
+    return permute_blocks(x, torch.empty_like(moving).scatter_(1, moving, moving.gather(1, source)))
 
 
 _DAMAGES = (_blurred, _noisy, _shuffled, _mixed, _stained, _flattened)

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import IO
 
@@ -54,11 +55,7 @@ def read_header(path: Path, convert: bool) -> Header:
         BadImage: if the file cannot be used.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise BadImage("not a regular file")
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size == 0:
-                raise BadImage("empty file")
+        with regular_file(path) as file:
             with _opened(file) as image:
                 size = image.height, image.width
                 if size[0] * size[1] > PIXEL_LIMIT:
@@ -69,7 +66,23 @@ def read_header(path: Path, convert: bool) -> Header:
             file.seek(0)
             return Header(size, hashlib.file_digest(file, "sha256").digest())
     except Exception as error:  # hostile bytes raise nearly anything in a decoder
-        raise _reason(error) from error
+        raise why_unusable(error) from error
+
+
+@contextmanager
+def regular_file(path: Path) -> Iterator[BufferedReader]:
+    """Open a file that is one, and not empty.
+
+    Raises:
+        BadImage: if it is neither.
+        OSError: if it cannot be opened; see `why_unusable`.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise BadImage("not a regular file")
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            raise BadImage("empty file")
+        yield file
 
 
 def decode(path: Path, convert: bool) -> Image.Image:
@@ -87,7 +100,7 @@ def decode(path: Path, convert: bool) -> Image.Image:
             image.load()
             return to_rgb(image) if convert else image.copy()
     except Exception as error:
-        raise _reason(error) from error
+        raise why_unusable(error) from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -187,7 +200,8 @@ def _bits(image: Image.Image) -> int:
     return 8
 
 
-def _reason(error: Exception) -> BadImage:
+def why_unusable(error: Exception) -> BadImage:
+    """Return what is wrong with an image whose reading raised `error`."""
     if isinstance(error, BadImage):
         return error
     if isinstance(error, PermissionError):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from gan_gym.data.decoding import RESAMPLING, BadImage
+from gan_gym.data.decoding import RESAMPLING, BadImage, regular_file, why_unusable
 from gan_gym.data.report import one_line
 from gan_gym.data.resolution import own_mpp
 
@@ -117,15 +115,10 @@ def opened_slide(path: Path) -> Iterator[Slide]:
     """
     openslide = _openslide()
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise BadImage("not a regular file")
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size == 0:
-                raise BadImage("empty file")
-    except PermissionError as error:
-        raise BadImage("no read permission") from error
+        with regular_file(path):
+            pass
     except OSError as error:
-        raise BadImage("truncated or damaged") from error
+        raise why_unusable(error) from error
     try:
         # not open_slide, which falls back to Pillow for any plain image
         with openslide.OpenSlide(path) as handle:
