@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
@@ -96,10 +97,6 @@ def train(
     algorithm = find(algo)
     if not isinstance(total_timesteps, int) or total_timesteps < 1:
         raise ValueError(f"total_timesteps is {total_timesteps!r}; give a whole number >= 1")
-    arguments = {"instances": "train", **(env_kwargs or {})}
-    vector = make_env(id, algo, n_envs, seed=seed, **arguments) if isinstance(id, str) else id
-    knobs = tuple(arguments.get("knobs", DEFAULT_KNOBS))
-    settings = {**fitting_defaults(algorithm, vector.num_envs), **hyperparameters}
     rule: Rule | None = None
     if imitated is not None:
         found = make_baseline(imitated)
@@ -108,12 +105,24 @@ def train(
             raise ValueError(
                 f"{algo} cannot imitate '{imitated}': the algorithm must be ppo, the baseline must set knobs"
             )
-        settings = {**settings, **HYPERPARAMETERS, **hyperparameters}
-    if "learning_rate" in settings and not callable(settings["learning_rate"]):
-        start = float(settings["learning_rate"])
-        settings["learning_rate"] = lambda remaining: start * (0.1 + 0.9 * remaining)
-    normalised = VecNormalize(vector, gamma=settings.get("gamma", 1.0), clip_obs=CLIP)
-    with isolated_random_state():
+    arguments = {"instances": "train", **(env_kwargs or {})}
+    knobs = tuple(arguments.get("knobs", DEFAULT_KNOBS))
+    with ExitStack() as stack:
+        if isinstance(id, str):
+            vector = make_env(id, algo, n_envs, seed=seed, **arguments)
+            stack.callback(vector.close)  # its processes end also where training fails
+        else:
+            vector = id
+        settings = {
+            **fitting_defaults(algorithm, vector.num_envs),
+            **({} if rule is None else HYPERPARAMETERS),
+            **hyperparameters,
+        }
+        if "learning_rate" in settings and not callable(settings["learning_rate"]):
+            start = float(settings["learning_rate"])
+            settings["learning_rate"] = lambda remaining: start * (0.1 + 0.9 * remaining)
+        normalised = VecNormalize(vector, gamma=settings.get("gamma", 1.0), clip_obs=CLIP)
+        stack.enter_context(isolated_random_state())
         model = algorithm.load()(
             algorithm.policy,
             normalised,
@@ -129,8 +138,6 @@ def train(
         if log_dir is not None:
             model.set_logger(configure(str(log_dir), ["tensorboard"]))
         model.learn(total_timesteps, callback=ProgressCallback(total_timesteps, progress))
-    if isinstance(id, str):
-        vector.close()
     return Controller.learned(
         algo,
         model,

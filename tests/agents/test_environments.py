@@ -1,17 +1,26 @@
 from __future__ import annotations
 
+import logging
 import multiprocessing
+import os
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium.wrappers import DiscretizeAction
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
 import agents
-from agents.environments import N_BINS, PopulationVecEnv, discrete_actions
+import agents.cores
+import agents.environments
+from agents.cores import usable_cores
+from agents.environments import N_BINS, Form, discrete_actions
+from agents.population import PopulationVecEnv
 
 ID = "gan_gym:GridGAN-v0"
 QUICK = {"inner_steps": 2, "episode_steps": 3, "batch_size": 16}
@@ -29,6 +38,70 @@ QUICK = {"inner_steps": 2, "episode_steps": 3, "batch_size": 16}
 def test_unknown_names_and_senseless_numbers_are_refused(arguments: tuple, match: str) -> None:
     with pytest.raises(ValueError, match=match):
         agents.make_env(*arguments)
+
+
+def test_a_senseless_number_of_processes_is_refused() -> None:
+    with pytest.raises(ValueError, match="n_processes is -1"):
+        agents.make_env("GridGAN-v0", "ppo", 2, n_processes=-1)
+
+
+@pytest.mark.parametrize(
+    ("n_envs", "networks", "device", "n_cores", "n_processes", "reason"),
+    [
+        (1, "light", "cpu", 8, 1, "nothing to share out"),
+        (32, "mlp", "cpu", 1, 1, "one core"),
+        (7, "mlp", "cpu", 8, 1, "fewer than 4 'mlp' GANs"),
+        (8, "mlp", "cpu", 8, 2, "8 cores"),
+        (32, "mlp", "cpu", 2, 2, "2 cores"),
+        (32, "mlp", "cpu", 64, 8, "64 cores"),
+        (2, "light", "cpu", 8, 2, "8 cores"),
+        (8, "residual", "cpu", 2, 2, "2 cores"),
+        (32, "mlp", "cuda", 16, 1, "one GPU"),
+        (32, "light", "cuda", 16, 1, "one GPU"),
+    ],
+)
+def test_the_fastest_form(
+    n_envs: int, networks: str, device: str, n_cores: int, n_processes: int, reason: str
+) -> None:
+    form = Form.fastest(n_envs, networks, torch.device(device), n_cores)
+    assert form.n_processes == n_processes
+    assert reason in form.reason
+
+
+def test_a_process_that_may_have_no_children_starts_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiprocessing, "current_process", lambda: SimpleNamespace(daemon=True))
+    assert Form.fastest(32, "mlp", torch.device("cpu"), 2).n_processes == 1
+
+
+def test_the_form_is_said_in_a_line(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+    monkeypatch.setattr(agents.environments, "usable_cores", lambda: 2)
+    monkeypatch.setattr(
+        agents.environments, "start_workers", lambda *a: started.append(a) or agents.make_env(ID, "ppo", 3)
+    )
+    with caplog.at_level(logging.INFO, "agents.environments"):
+        agents.make_env("GridGAN-v0", "ppo", 33, **QUICK)
+    assert caplog.messages == [
+        "33 GANs in 2 processes, each a population of 16 or one more on 1 thread: there are 2 cores to use",
+        "3 GANs, a population in this process: a process for fewer than 4 'mlp' GANs gains too little",
+    ]
+    assert started == [(ID, 33, 2, None, QUICK)]
+
+
+@pytest.mark.parametrize(
+    ("quota", "expected"), [("max 100000", 8), ("250000 100000", 3), ("50000 100000", 1), ("", 8)]
+)
+def test_cores_are_those_that_affinity_and_a_container_leave(
+    quota: str, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpu.max").write_text(quota)
+    monkeypatch.setattr(agents.cores, "QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert usable_cores() == expected
+    monkeypatch.setattr(agents.cores, "QUOTA", tmp_path / "none")
+    assert usable_cores() == 8
 
 
 def test_wrong_arguments_of_the_environment_are_refused_here() -> None:

@@ -76,3 +76,15 @@ def test_a_vector_environment_of_the_caller_stays_open(toy) -> None:
     env = toy("a2c", 1)
     env.close = lambda: pytest.fail("closed what the caller owns")
     agents.train("a2c", env, 10)
+
+
+def test_an_environment_of_ours_is_closed_also_where_training_fails(monkeypatch, toy) -> None:
+    closed = []
+    env = toy("ppo", 2)
+    env.close = lambda: closed.append(True)
+    monkeypatch.setattr(agents.training, "make_env", lambda *_, **__: env)
+    before = global_states()
+    with pytest.raises(TypeError, match="n_stepps"):
+        agents.train("ppo", "GridGAN-v0", 10, n_stepps=3)
+    assert closed == [True]
+    assert global_states() == before
