@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from snn.distances import measure, squared_distances
+
 _TOE = 0.05
 """What unrelated noise scores exactly, so that a generator worse than noise still has room to improve."""
 _COLLAPSED = 0.5
@@ -104,90 +106,78 @@ class ReferenceStatistics:
         held_draws = [_draw(held_out, n_fakes, generator) for _ in range(_N_DRAWS)]
         noise_draws = [_draw(noise, n_fakes, generator) for _ in range(_N_DRAWS)]
 
-        across = torch.cdist(held_out, real)
-        nearest_real = across.amin(dim=1)
-        nearest_held = torch.cat([torch.cdist(draw, real).amin(dim=0) for draw in held_draws])
-        among_real = torch.cdist(real, real)
-        self._mean_real = float(_off_diagonal_mean(among_real))
+        across = squared_distances(held_out, real)
+        nearest_held = torch.cat([squared_distances(draw, real).amin(dim=0) for draw in held_draws])
+        among_real = squared_distances(real, real).sqrt()
+        self._mean_real = float(among_real.sum() / (len(real) * (len(real) - 1)))
         tiny = 1e-6 * max(self._mean_real, 1e-6)
-        self.fidelity_scale = max(float(nearest_real.median()), tiny)
-        self.coverage_scale = max(float(nearest_held.median()), tiny)
+        self.fidelity_scale = max(float(across.amin(dim=1).median().sqrt()), tiny)
+        self.coverage_scale = max(float(nearest_held.median().sqrt()), tiny)
         wide = max(float(among_real.median()), tiny)
         narrow = min(2 * self.coverage_scale, wide)
         self.kernel_widths = [narrow * (wide / narrow) ** (k / (_N_KERNELS - 1)) for k in range(_N_KERNELS)]
-        self._kernel_real = [float(value) for value in self._kernel_means(among_real, off_diagonal=True)]
+        self._kernels_real = measure(real[None], real, self.kernel_widths).kernels_among
 
         ones = torch.stack([self.raw(draw) for draw in held_draws]).mean(dim=0)
         zeros = torch.stack([self.raw(draw) for draw in noise_draws]).mean(dim=0)
-        zeros[2] = self._coverage(across, dim=1).max()
+        zeros[2] = self._coverage(across).max()
         self._zero = zeros[:3]
         self._span = (ones[:3] - zeros[:3]).clamp_min(1e-6)
 
-    @torch.no_grad()
     def score(self, fake_features: Tensor) -> Similarity:
         """Score fakes `(N, D)`; fakes that are not finite score nothing.
 
         Raises:
             ValueError: if there are fewer than 2 fakes or their dimensions differ from the references'.
         """
-        fake = _shaped("fake_features", fake_features, 2, self.real)
-        raw = self.raw(fake)
-        if not bool(torch.isfinite(raw).all()):
-            return NOTHING
-        linear = (raw[:3] - self._zero) / self._span
-        fidelity, kernel, coverage, diversity = [
-            *_calibrate(linear[:2]).tolist(),
-            *torch.stack([linear[2].clamp(0, 1), raw[3].clamp_max(2)]).tolist(),
+        return self.score_many(_shaped("fake_features", fake_features, 2, self.real)[None])[0]
+
+    @torch.no_grad()
+    def score_many(self, fake_features: Tensor) -> list[Similarity]:
+        """Score n sets of fakes `(n, N, D)`, each for itself, together.
+
+        Raises:
+            ValueError: if a set has fewer than 2 fakes or their dimensions differ from the references'.
+        """
+        raw = self.raw(_shaped("fake_features", fake_features, 2, self.real, n_dims=3))
+        linear = (raw[:, :3] - self._zero) / self._span
+        scores = torch.cat([_calibrate(linear[:, :2]), linear[:, 2:].clamp(0, 1), raw[:, 3:].clamp_max(2)], 1)
+        finite = torch.isfinite(raw).all(dim=1, keepdim=True)
+        return [
+            _joined(fidelity, coverage, diversity, kernel)
+            for fidelity, kernel, coverage, diversity in scores.where(finite, 0).tolist()
         ]
-        return _joined(fidelity, coverage, diversity, kernel)
 
     @torch.no_grad()
     def closeness(self, fake_features: Tensor) -> Tensor:
         """Return the calibrated fidelity `(N,)` in [0, 1] of each fake alone; 0 where it is not finite."""
         fake = _shaped("fake_features", fake_features, 1, self.real)
-        raw = self._fidelity(torch.cdist(fake, self.real).amin(dim=1))
+        raw = self._fidelity(squared_distances(fake, self.real).amin(dim=1))
         return torch.nan_to_num(_calibrate((raw - self._zero[0]) / self._span[0]), nan=0.0)
 
     def to(self, device: torch.device | str) -> ReferenceStatistics:
         """Move the references to `device`; returns itself."""
-        self.real, self._zero, self._span = (t.to(device) for t in (self.real, self._zero, self._span))
+        for name in ("real", "_zero", "_span", "_kernels_real"):
+            setattr(self, name, getattr(self, name).to(device))
         return self
 
+    @torch.no_grad()
     def raw(self, fake: Tensor) -> Tensor:
-        """Return fidelity, kernel, coverage and diversity `(4,)` of fakes `(N, D)` before calibration."""
-        across = torch.cdist(fake, self.real)
-        among = torch.cdist(fake, fake)
-        fidelity = self._fidelity(across.amin(dim=1)).mean()
-        coverage = self._coverage(across.amin(dim=0), dim=0)
-        diversity = _off_diagonal_mean(among) / max(self._mean_real, 1e-12)
-        overlaps = [
-            2 * k_fr / (k_ff + k_rr).clamp_min(1e-12)
-            for k_fr, k_ff, k_rr in zip(
-                self._kernel_means(across),
-                self._kernel_means(among, off_diagonal=True),
-                across.new_tensor(self._kernel_real),
-                strict=True,
-            )
-        ]
-        kernel = torch.stack(overlaps).mean()
-        return torch.stack([fidelity, kernel, coverage, diversity])
+        """Return fidelity, kernel, coverage, diversity `(*n, 4)` of fakes `(*n, N, D)`, uncalibrated."""
+        measured = measure(fake.reshape(-1, *fake.shape[-2:]), self.real, self.kernel_widths)
+        fidelity = self._fidelity(measured.nearest_real).mean(dim=1)
+        coverage = self._coverage(measured.nearest_fake)
+        diversity = measured.spread / max(self._mean_real, 1e-12)
+        alone = (measured.kernels_among + self._kernels_real).clamp_min(1e-12)
+        kernel = (2 * measured.kernels_across / alone).mean(dim=1)
+        return torch.stack([fidelity, kernel, coverage, diversity], dim=1).reshape(*fake.shape[:-2], 4)
 
-    def _fidelity(self, nearest: Tensor) -> Tensor:
-        return -torch.log1p((nearest / self.fidelity_scale).square())
+    def _fidelity(self, squared: Tensor) -> Tensor:
+        return -torch.log1p(squared / self.fidelity_scale**2)
 
-    def _coverage(self, nearest: Tensor, dim: int) -> Tensor:
-        return (1 / (1 + (nearest / self.coverage_scale).square())).mean(dim=dim)
-
-    def _kernel_means(self, distances: Tensor, *, off_diagonal: bool = False) -> list[Tensor]:
-        """Return the mean of each Gaussian kernel over a matrix of distances (without the diagonal)."""
-        squared = distances.square()
-        kernel = torch.empty_like(squared)
-        means = []
-        for width in self.kernel_widths:
-            torch.mul(squared, -0.5 / width**2, out=kernel)
-            kernel.clamp_(min=-80).exp_()  # denormal results would be 30 times slower
-            means.append(_off_diagonal_mean(kernel, diagonal=1.0) if off_diagonal else kernel.mean())
-        return means
+    def _coverage(self, squared: Tensor) -> Tensor:
+        """Return the coverage `(n,)` of references whose nearest fakes lie at squared distances `(n, R)`."""
+        return (1 / (1 + squared / self.coverage_scale**2)).mean(dim=1)
 
 
 def statistic_names() -> tuple[str, ...]:
@@ -226,23 +216,20 @@ def _calibrate(linear: Tensor) -> Tensor:
     return torch.where(linear > 0, above, below).clamp_max(1)
 
 
-def _off_diagonal_mean(square: Tensor, diagonal: float = 0.0) -> Tensor:
-    n = len(square)
-    return (square.sum() - n * diagonal) / (n * (n - 1))
-
-
 def _draw(features: Tensor, n: int, generator: torch.Generator) -> Tensor:
     """Draw `n` different rows, or all of them if there are fewer."""
     return features[torch.randperm(len(features), generator=generator)[:n].to(features.device)]
 
 
-def _shaped(name: str, features: Tensor, least: int, like: Tensor | None = None) -> Tensor:
+def _shaped(
+    name: str, features: Tensor, least: int, like: Tensor | None = None, *, n_dims: int = 2
+) -> Tensor:
     if (
-        features.ndim != 2
-        or len(features) < least
-        or (like is not None and features.shape[1] != like.shape[1])
+        features.ndim != n_dims
+        or features.shape[-2] < least
+        or (like is not None and features.shape[-1] != like.shape[1])
     ):
-        wanted = f"(N, {like.shape[1]})" if like is not None else "(N, D)"
+        wanted = f"{'(N' if n_dims == 2 else '(n, N'}, {'D' if like is None else like.shape[1]})"
         raise ValueError(f"{name} has shape {tuple(features.shape)}; {wanted} with N >= {least} is needed")
     return features.detach().float()
 

@@ -181,3 +181,57 @@ def test_equal_seeds_give_equal_scales_and_no_global_draw() -> None:
     ]
     assert scores[0] == scores[1] != scores[2]
     assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.fixture(scope="module")
+def embedding() -> ReferenceStatistics:
+    real = torch.randn(900, 24, generator=torch.Generator().manual_seed(0))
+    return ReferenceStatistics(real[:500], noise_features=3 * real + 1, held_out_features=real[500:])
+
+
+def _sets(reference: ReferenceStatistics, n_points: int) -> Tensor:
+    """Return seven sets of fakes, from good to far off and all the same."""
+    dim = reference.real.shape[1]
+    noise = torch.randn(7, n_points, dim, generator=torch.Generator().manual_seed(4))
+    index = torch.randint(len(reference.real), (7, n_points), generator=torch.Generator().manual_seed(5))
+    widths = torch.tensor([0.0, 0.02, 0.05, 0.1, 0.5, 3.0, 0.0]).view(7, 1, 1)
+    sets = reference.real[index] + widths * noise
+    sets[6] = sets[6, 0] + 40
+    return sets
+
+
+@pytest.mark.parametrize("name", ["grid", "embedding"])
+@pytest.mark.parametrize("n_points", [3, 60, 401])
+def test_sets_scored_together_score_as_alone(
+    name: str, n_points: int, request: pytest.FixtureRequest
+) -> None:
+    reference = request.getfixturevalue(name)
+    sets = _sets(reference, n_points)
+    together, alone = reference.score_many(sets), [reference.score(fakes) for fakes in sets]
+    assert len({score.quality for score in together}) > 3
+    for one, other in zip(together, alone, strict=True):
+        assert astuple(one) == pytest.approx(astuple(other), abs=1e-5)
+    order = [3, 0, 6, 2, 5, 1, 4]
+    for score, i in zip(reference.score_many(sets[order]), order, strict=True):
+        assert astuple(score) == pytest.approx(astuple(together[i]), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["grid", "embedding"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
+def test_a_set_that_is_not_finite_leaves_the_others_alone(
+    name: str, value: float, request: pytest.FixtureRequest
+) -> None:
+    reference = request.getfixturevalue(name)
+    sets = _sets(reference, 50)
+    intact = reference.score_many(sets)
+    sets[2, 7, 1] = value
+    broken = reference.score_many(sets)
+    assert broken[2] == NOTHING
+    assert broken[:2] + broken[3:] == intact[:2] + intact[3:]
+
+
+def test_scoring_leaves_the_fakes_as_they_were(grid: ReferenceStatistics) -> None:
+    fakes = _sets(grid, 50).requires_grad_()
+    before = fakes.detach().clone()
+    grid.score_many(fakes)
+    assert torch.equal(fakes, before)
