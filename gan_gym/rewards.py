@@ -23,6 +23,8 @@ N_REFERENCES = 512
 """Real samples that generated ones are compared with."""
 DIVERGENCE_PENALTY = 1.0
 """Subtracted from the reward when a run diverges; the best possible return is below 1."""
+_EMBEDDED_AT_A_TIME = 1024
+"""Images a network embeds at a time, to bound its memory; a sixteenth on CPUs, whose caches hold no more."""
 
 __all__ = [
     "NOTHING",
@@ -63,11 +65,18 @@ class Scorer:
         for each in self.views:
             each.reference.to(device)
 
-    @torch.no_grad()
     def score(self, samples: Tensor) -> Similarity:
         """Return how similar generated `(N, *shape)` samples are to real ones; 0 if they are not finite."""
-        samples = samples.to(self._device)
-        return weakest([view.reference.score(view.features(samples)) for view in self.views])
+        return self.score_many(samples[None])[0]
+
+    @torch.no_grad()
+    def score_many(self, samples: Tensor) -> list[Similarity]:
+        """Return how similar each of n sets of generated samples `(n, N, *shape)` is to real ones."""
+        flat = samples.to(self._device).flatten(0, 1)
+        seen = [
+            view.reference.score_many(view.features(flat).view(*samples.shape[:2], -1)) for view in self.views
+        ]
+        return [weakest(scores) for scores in zip(*seen, strict=True)]
 
     @torch.no_grad()
     def similarity(self, samples: Tensor) -> Tensor:
@@ -112,19 +121,20 @@ def _image_view(network: nn.Module, patches: PatchSet, n_fakes: int, device: tor
     order = torch.randperm(len(patches), generator=generator(0, "references"))
     n = min(N_REFERENCES, len(patches) // 2)
     noise = torch.rand(128, 3, *patches.image_size, generator=generator(0, "noise")) * 2 - 1
+    at_a_time = _EMBEDDED_AT_A_TIME if device.type != "cpu" else _EMBEDDED_AT_A_TIME // 16
 
     def embed(images: Tensor) -> Tensor:
-        with torch.no_grad():
-            return torch.cat([network(part.to(device)) for part in torch.split(images, 128)])
+        return torch.cat([network(part.to(device)) for part in torch.split(images, at_a_time)])
 
-    reference = ReferenceStatistics(
-        embed(to_float(patches.images[order[:n]])),
-        noise_features=embed(noise),
-        held_out_features=embed(to_float(patches.images[order[n : 2 * n]])),
-        n_fakes=n_fakes,
-        seed=stream_seed(0, "calibration"),
-    )
-    return View(network, reference)
+    with torch.no_grad():
+        reference = ReferenceStatistics(
+            embed(to_float(patches.images[order[:n]])),
+            noise_features=embed(noise),
+            held_out_features=embed(to_float(patches.images[order[n : 2 * n]])),
+            n_fakes=n_fakes,
+            seed=stream_seed(0, "calibration"),
+        )
+    return View(embed, reference)
 
 
 def _improvement(before: Similarity, after: Similarity, statistics: Statistics) -> dict[str, float]:

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load
 from torch import Tensor, nn
 
+from gan_gym.data.modes import Modes, summarise
 from gan_gym.data.patches import PatchSet
 
 N_MODES = 1000
@@ -23,6 +24,7 @@ CLASSIFIER = Path(__file__).with_name("digits_classifier.safetensors")
 """Weights of the shipped classifier; a `.json` of the same name holds their sha256 and origin."""
 
 _SURE = 0.9
+_AT_A_TIME = 1024  # samples the classifier reads at a time, to bound its memory
 
 
 @lru_cache(maxsize=2)
@@ -106,24 +108,25 @@ class DigitClassifier(nn.Module):
         sure, digit = logits.softmax(dim=2).max(dim=2)
         return digit @ torch.tensor([100, 10, 1], device=digit.device), sure.amin(dim=1)
 
-    def count_modes(self, samples: Tensor) -> tuple[int, int, float]:
+    def count_modes(self, samples: Tensor) -> list[Modes]:
         """Count modes as for Stacked MNIST: every sample counts for the mode it is classified as.
 
         Args:
-            samples: float `(N, 3, 8, 8)` in [-1, 1]; the protocol has 26,000.
+            samples: float `(n, N, 3, 8, 8)` in [-1, 1], n sets of samples; the protocol has 26,000 in each.
 
         Returns:
-            Modes with at least 1 and with at least 20 samples, and the share of samples with three sure
-            digits (probability of at least 0.9 each).
+            For each set, modes with at least 1 and with at least 20 samples, and the share of samples with
+            three sure digits (probability of at least 0.9 each).
         """
-        mode, sure = self.classify(samples)
-        counts = torch.bincount(mode, minlength=N_MODES)
-        return int((counts >= 1).sum()), int((counts >= 20).sum()), float((sure >= _SURE).float().mean())
+        parts = [self.classify(part) for part in torch.split(samples.flatten(0, 1), _AT_A_TIME)]
+        mode, sure = (torch.cat(each).view(samples.shape[:2]) for each in zip(*parts, strict=True))
+        counts = torch.stack([torch.bincount(one, minlength=N_MODES) for one in mode])
+        return summarise(counts, (sure >= _SURE).float().mean(dim=1))
 
 
-@lru_cache(maxsize=1)
-def load_digit_classifier() -> DigitClassifier:
-    """Load the classifier that ships; it was fitted on the held-out half only.
+@lru_cache(maxsize=2)
+def load_digit_classifier(device: torch.device | str = "cpu") -> DigitClassifier:
+    """Load the classifier that ships to a device; it was fitted on the held-out half only.
 
     Raises:
         ValueError: if the file is damaged.
@@ -135,4 +138,4 @@ def load_digit_classifier() -> DigitClassifier:
     with torch.random.fork_rng(devices=[]):  # its first weights are drawn, and thrown away
         model = DigitClassifier()
     model.load_state_dict({key: value.float() for key, value in load(weights).items()})
-    return model.eval().requires_grad_(False)
+    return model.to(device).eval().requires_grad_(False)

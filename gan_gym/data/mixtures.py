@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from gan_gym.data.modes import Modes, summarise
+
 
 class MixtureSampler:
     """An equal mixture of round Gaussians; fits the trainer's `Source`.
@@ -44,16 +46,24 @@ class MixtureSampler:
         modes = torch.randint(len(self.centres), (n,), generator=rng)
         return torch.add(self.centres[modes], torch.randn(n, 2, generator=rng), alpha=self.std)
 
-    def count_modes(self, points: Tensor) -> tuple[int, int, float]:
+    def count_modes(self, points: Tensor) -> list[Modes]:
         """Count modes as VEEGAN does (arXiv 1705.07761): points within 3 std of a mode are of high quality.
 
         Args:
-            points: `(N, 2)` generated points, 2,500 in the protocol.
+            points: `(n, N, 2)`, n sets of generated points, 2,500 each in the protocol.
 
         Returns:
-            Modes with at least 1 and with at least 20 points of high quality, and the share of such points.
+            For each set, modes with at least 1 and with at least 20 points of high quality, and the share of
+            such points.
         """
-        distance, mode = torch.cdist(points, self.centres).min(1)
-        good = distance < 3 * self.std
-        counts = torch.bincount(mode[good], minlength=len(self.centres))
-        return int((counts >= 1).sum()), int((counts >= 20).sum()), float(good.float().mean())
+        counts = torch.stack([self._count(one) for one in points])
+        return summarise(counts, counts.sum(dim=1) / points.shape[1])
+
+    def _count(self, points: Tensor) -> Tensor:
+        """Return how many of `(N, 2)` points are of high quality and nearest to each mode, `(K,)`."""
+        (x, y), (x_centres, y_centres) = points.t(), self.centres.to(points.device)[:, :, None].unbind(1)
+        squared = (x - x_centres).square_().add_((y - y_centres).square_())
+        nearest = squared.amin(dim=0)
+        near = torch.where(nearest < (3 * self.std) ** 2, nearest, -1)
+        counts: Tensor = squared.le_(near).sum(dim=1)
+        return counts

@@ -29,7 +29,7 @@ def _problem(reward_model: str | None, device: torch.device) -> Problem:
         scorer=siamese_scorer(model, digits, N_SCORED, device),
         n_scored=N_SCORED,
         shown=to_float(digits.images[:N_SHOWN]),
-        count_modes=load_digit_classifier().count_modes,
+        count_modes=load_digit_classifier(device).count_modes,
         n_counted=N_COUNTED,
     )
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from gan_gym.data.modes import NOT_COUNTED, Modes
 from gan_gym.gan import Statistics
 from gan_gym.instances import Instance
 from gan_gym.rewards import NOTHING, Similarity
@@ -37,7 +38,7 @@ class Episode:
     """Scores now."""
     similarity_before: Similarity = NOTHING
     """Scores an env step earlier."""
-    modes: tuple[int, int, float] = (-1, -1, -1.0)
+    modes: Modes = NOT_COUNTED
     """Modes with at least 1 and at least 20 good samples, and the share of those; -1 if not countable."""
     n_steps: int = 0
     """Env steps taken."""

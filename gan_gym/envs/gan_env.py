@@ -18,6 +18,7 @@ import gan_gym.knobs
 from gan_gym.devices import resolve_device
 from gan_gym.envs.episode import Episode
 from gan_gym.envs.problem import Problem
+from gan_gym.envs.scoring import Score, score_gans
 from gan_gym.envs.snapshot import Snapshot
 from gan_gym.gan import LOSSES, NETWORKS, GANTrainer, Settings, TrainerConfig, build_networks
 from gan_gym.instances import Instance
@@ -25,7 +26,7 @@ from gan_gym.names import lookup
 from gan_gym.observations import Signals, names, observe
 from gan_gym.randomness import generator
 from gan_gym.render import draw_frame
-from gan_gym.rewards import DIVERGENCE_PENALTY, NOTHING, REWARDS, Similarity, as_row
+from gan_gym.rewards import DIVERGENCE_PENALTY, REWARDS, as_row
 
 COLLAPSED_DIVERSITY = 0.01
 """Diversity (1 = as varied as real data) below which a generator makes one sample only."""
@@ -247,7 +248,9 @@ class GANEnv(gym.Env[Array, Array]):
             self._new_trainer(instance),
             Episode(instance, no_action, reward_terms={self.reward: 0.0, "divergence": 0.0}),
         )
-        self._episode.similarity = self._episode.similarity_before = self._score()
+        score = self.score()
+        self._episode.similarity = self._episode.similarity_before = score.similarity
+        self._episode.modes = score.modes
         return self.current()
 
     def _new_trainer(self, instance: Instance) -> GANTrainer:
@@ -266,7 +269,7 @@ class GANEnv(gym.Env[Array, Array]):
 
     def _start(self, trainer: GANTrainer, episode: Episode) -> None:
         self._trainer, self._episode = trainer, episode
-        self._z = torch.randn(
+        self.latents = torch.randn(
             max(self.problem.n_scored, self.problem.n_counted),
             trainer.z_dim,
             generator=generator(episode.instance.seed, "evaluation"),
@@ -281,7 +284,7 @@ class GANEnv(gym.Env[Array, Array]):
         """
         self.turn(action)
         self.trainer.train(self.inner_steps)
-        return self.finish()
+        return self.finish(self.score())
 
     def turn(self, action: Array) -> None:
         """Turn the knobs: the first part of a step, before the GAN is trained."""
@@ -291,23 +294,26 @@ class GANEnv(gym.Env[Array, Array]):
         self.set_knobs(gan_gym.knobs.apply(self.knobs, self._knob_values(), action))
         episode.previous, episode.last_action = statistics, np.array(action, np.float32)
 
-    def finish(self) -> tuple[Array, float, bool, bool, dict[str, Any]]:
-        """Score the GAN and return what a step returns: its last part, after the GAN was trained."""
-        episode, statistics = self._episode, self.trainer.statistics
-        diverged = statistics.diverged or not self.trainer.is_finite
+    def score(self) -> Score:
+        """Score the GAN as it is."""
+        return score_gans(self.problem, [self.trainer], [self.latents])[0]
+
+    def finish(self, score: Score) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+        """Return what a step returns: its last part, after the GAN was trained and scored."""
+        episode = self._episode
         episode.n_steps += 1
-        episode.similarity_before = episode.similarity
-        episode.similarity = self._nothing() if diverged else self._score()
+        episode.similarity_before, episode.similarity = episode.similarity, score.similarity
+        episode.modes = score.modes
         collapsed = episode.similarity.diversity < COLLAPSED_DIVERSITY
         episode.n_collapsed = episode.n_collapsed + 1 if collapsed else 0
-        if diverged:
+        if score.diverged:
             episode.end = "diverged"
         elif episode.n_collapsed >= COLLAPSE_PATIENCE:
             episode.end = "collapsed"
         elif episode.n_steps >= self.episode_steps:
             episode.end = "budget"
-        terms = REWARDS[self.reward](episode.similarity_before, episode.similarity, statistics)
-        episode.reward_terms = {**terms, "divergence": -DIVERGENCE_PENALTY if diverged else 0.0}
+        terms = REWARDS[self.reward](episode.similarity_before, episode.similarity, self.trainer.statistics)
+        episode.reward_terms = {**terms, "divergence": -DIVERGENCE_PENALTY if score.diverged else 0.0}
         observation, info = self.current()
         episode.trace.append({key: value for key, value in info.items() if isinstance(value, int | float)})
         return observation, sum(episode.reward_terms.values()), bool(episode.end), False, info
@@ -315,19 +321,6 @@ class GANEnv(gym.Env[Array, Array]):
     def current(self) -> tuple[Array, dict[str, Any]]:
         """Return the observation and info of the present state."""
         return self._observation(), self._info()
-
-    def _score(self) -> Similarity:
-        """Score generated samples, and count their modes for `info`."""
-        samples = self.trainer.sample(self._z)
-        if self.problem.count_modes is not None:
-            self._episode.modes = self.problem.count_modes(samples[: self.problem.n_counted].cpu())
-        return self.problem.scorer.score(samples[: self.problem.n_scored])
-
-    def _nothing(self) -> Similarity:
-        """Return the score of a GAN that diverged, which has no modes either."""
-        if self.problem.count_modes is not None:
-            self._episode.modes = (0, 0, 0.0)
-        return NOTHING
 
     def set_knobs(self, values: Mapping[str, float]) -> None:
         """Set any settings exactly, as published rules do; agents turn knobs through `step`.
@@ -454,7 +447,7 @@ class GANEnv(gym.Env[Array, Array]):
         """Return a frame: generated beside real samples, and traces; see `render.draw_frame`."""
         if self.render_mode is None:
             return None
-        samples = self.trainer.sample(self._z)
+        samples = self.trainer.sample(self.latents)
         shown = self.problem.shown
         trace = list(self._episode.trace) or [self._info()]
         return draw_frame(shown, samples[: len(shown)].cpu(), trace, self._knob_names)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from gan_gym.data.modes import Modes
 from gan_gym.gan import Source
 from gan_gym.rewards import Scorer
 
@@ -23,7 +24,7 @@ class Problem:
     """Generated samples scored per env step."""
     shown: Tensor
     """Real samples drawn beside generated ones, on the CPU."""
-    count_modes: Callable[[Tensor], tuple[int, int, float]] | None = None
-    """Maps samples to (modes, modes with at least 20 samples, share of high quality); for `info` alone."""
+    count_modes: Callable[[Tensor], list[Modes]] | None = None
+    """Maps n sets of samples, `(n, N, *shape)`, to the modes of each; for `info` alone."""
     n_counted: int = 0
     """Generated samples whose modes are counted per env step."""

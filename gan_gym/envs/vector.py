@@ -14,6 +14,7 @@ from gan_gym.envs.digits import StackedDigitsGANEnv
 from gan_gym.envs.gan_env import GANEnv
 from gan_gym.envs.histogan import HistoGANEnv
 from gan_gym.envs.points import GridGANEnv, RingGANEnv
+from gan_gym.envs.scoring import Score, score_gans
 from gan_gym.gan.population import can_batch, train_together
 from gan_gym.observations import names
 
@@ -114,13 +115,14 @@ class GANVectorEnv(VectorEnv[Array, Array, NDArray[Any]]):
         chosen = np.flatnonzero(np.ones(self.num_envs, np.bool_) if mask is None else mask)
         for i in chosen:
             self.envs[i].turn(actions[i])
-        self._train([self.envs[i] for i in chosen])
+        envs = [self.envs[i] for i in chosen]
+        self._train(envs)
         observations = np.zeros(self._shape, np.float32)
         rewards: NDArray[Any] = np.zeros(self.num_envs)
         terminated: NDArray[np.bool_] = np.zeros(self.num_envs, np.bool_)
         infos: list[dict[str, Any]] = [{} for _ in self.envs]
-        for i in chosen:
-            observations[i], rewards[i], terminated[i], _, infos[i] = self.envs[i].finish()
+        for i, env, score in zip(chosen, envs, _scores(envs), strict=True):
+            observations[i], rewards[i], terminated[i], _, infos[i] = env.finish(score)
         return observations, rewards, terminated, infos
 
     def _train(self, envs: list[GANEnv]) -> None:
@@ -144,6 +146,13 @@ class GANVectorEnv(VectorEnv[Array, Array, NDArray[Any]]):
         """Call a method, or read an attribute, of every environment."""
         values = [getattr(env, name) for env in self.envs]
         return tuple(value(*args, **kwargs) if callable(value) else value for value in values)
+
+
+def _scores(envs: list[GANEnv]) -> list[Score]:
+    """Score GANs that share a problem, together."""
+    if not envs:
+        return []
+    return score_gans(envs[0].problem, [env.trainer for env in envs], [env.latents for env in envs])
 
 
 class HistoGANVectorEnv(GANVectorEnv):

@@ -9,7 +9,7 @@ from torch import Tensor
 from gan_gym.data.sampler import to_float
 from gan_gym.data.tissue import tissue_patches
 from gan_gym.rewards import Scorer, View, load_reward_model, siamese_scorer
-from snn.similarity import ReferenceStatistics, Similarity, weakest
+from snn.similarity import NOTHING, ReferenceStatistics, Similarity, weakest
 
 CPU = torch.device("cpu")
 
@@ -58,3 +58,20 @@ def test_a_guarded_score_is_never_above_the_reward_models_own() -> None:
         assert both.kernel <= own.kernel
         assert torch.equal(alone.similarity(fakes), guarded.similarity(fakes))
     assert guarded.score(x).quality > 0.5
+
+
+def test_sets_of_patches_scored_together_score_as_alone() -> None:
+    scorer = siamese_scorer(load_reward_model(None, CPU), tissue_patches(200, 32, seed=1), 24, CPU)
+    x = to_float(tissue_patches(48, 32, seed=2).images).unflatten(0, (2, 24))
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(3))
+    sets = torch.cat([x, x + 0.3 * noise])
+    alone = [scorer.score(samples) for samples in sets]
+    _assert_close(scorer.score_many(sets), alone)
+    _assert_close(scorer.score_many(sets.flip(0)), alone[::-1])
+    sets[1, 5, 0, 3, 3] = torch.nan
+    _assert_close(scorer.score_many(sets), [alone[0], NOTHING, *alone[2:]])
+
+
+def _assert_close(scores: list[Similarity], expected: list[Similarity]) -> None:
+    for one, other in zip(scores, expected, strict=True):
+        assert asdict(one) == pytest.approx(asdict(other), abs=1e-4)

@@ -55,11 +55,15 @@ def test_modes_are_counted() -> None:
     classifier = load_digit_classifier()
     stacks = stacked_digits(1500, 0)
     x = to_float(stacks.images)
-    modes, modes20, quality = classifier.count_modes(x)
+    ((modes, modes20, quality),) = classifier.count_modes(x[None])
     assert modes > 700
     assert modes20 == 0
     assert quality > 0.85
     one = x[:1].repeat(25, 1, 1, 1)
-    assert classifier.count_modes(one)[:2] == (1, 1)
+    assert classifier.count_modes(one[None])[0][:2] == (1, 1)
     noise = torch.rand(500, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    assert classifier.count_modes(noise)[2] < 0.2
+    assert classifier.count_modes(noise[None])[0][2] < 0.2
+    sets = torch.stack([x[:500], noise, x[500:1000]])
+    alone = [classifier.count_modes(one[None])[0] for one in sets]
+    assert classifier.count_modes(sets) == alone
+    assert len(set(alone)) == 3

@@ -25,7 +25,7 @@ def test_true_data_reach_the_ceiling(make: Make, n_modes: int) -> None:
     mixture = make()
     shares = []
     for seed in range(10):
-        modes, modes20, hq = mixture.count_modes(mixture.batch(N, _rng(seed)))
+        modes, modes20, hq = mixture.count_modes(mixture.batch(N, _rng(seed))[None])[0]
         assert modes == modes20 == n_modes
         shares.append(hq)
     assert sum(shares) / 10 == pytest.approx(1 - math.exp(-4.5), abs=2e-3)
@@ -35,14 +35,16 @@ def test_true_data_reach_the_ceiling(make: Make, n_modes: int) -> None:
 def test_known_point_sets(make: Make, n_modes: int) -> None:
     mixture = make()
     one = mixture.centres[3].expand(N, -1)
-    assert mixture.count_modes(one) == (1, 1, 1.0)
+    assert mixture.count_modes(one[None]) == [(1, 1, 1.0)]
     between = ((mixture.centres[0] + mixture.centres[1]) / 2).expand(N, -1)
-    assert mixture.count_modes(between) == (0, 0, 0.0)
-    assert mixture.count_modes(torch.full((N, 2), torch.nan)) == (0, 0, 0.0)
+    lost = torch.full((N, 2), torch.nan)
     few = torch.cat([mixture.centres, one[: N - n_modes]])
-    assert mixture.count_modes(few) == (n_modes, 1, 1.0)
+    sets = torch.stack([between, one, lost, few])
+    expected = [(0, 0, 0.0), (1, 1, 1.0), (0, 0, 0.0), (n_modes, 1, 1.0)]
+    assert mixture.count_modes(sets) == expected
+    assert mixture.count_modes(sets.flip(0)) == expected[::-1]
     edge = mixture.centres[:2] + torch.tensor([[2.99 * mixture.std, 0], [0, 3.01 * mixture.std]])
-    assert mixture.count_modes(edge) == (1, 0, 0.5)
+    assert mixture.count_modes(edge[None]) == [(1, 0, 0.5)]
 
 
 def test_ring_has_eight_distinct_centres_at_equal_angles() -> None:
@@ -76,3 +78,15 @@ def test_sizes_must_be_positive(wrong: float) -> None:
             make(wrong)
         with pytest.raises(ValueError, match="std"):
             make(std=wrong)
+
+
+@MIXTURE
+def test_modes_are_those_of_the_nearest_centres(make: Make, n_modes: int) -> None:
+    mixture = make(std=0.4)  # modes that overlap
+    sets = torch.stack([mixture.batch(N, _rng(seed)) * scale for seed, scale in enumerate((1.0, 0.3, 1.5))])
+    for points, found in zip(sets, mixture.count_modes(sets), strict=True):
+        distance, mode = torch.cdist(points.double(), mixture.centres.double()).min(1)
+        good = distance < 3 * mixture.std
+        counts = torch.bincount(mode[good], minlength=n_modes)
+        assert found[:2] == (int((counts >= 1).sum()), int((counts >= 20).sum()))
+        assert found[2] == pytest.approx(float(good.float().mean()))
