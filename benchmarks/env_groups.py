@@ -1,4 +1,4 @@
-"""Single environments stepped in turn inside one worker: what a population is compared with."""
+"""The forms, other than a population, in which many environments are stepped."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class EnvGroup(gym.Env[Array, Array]):
     """
 
     def __init__(self, env_id: str, n: int, **kwargs: Any) -> None:
-        self.envs = [gym.make(f"gan_gym:{env_id}", disable_env_checker=True, **kwargs) for _ in range(n)]
+        self.envs = [_single(env_id, **kwargs) for _ in range(n)]
         self.observation_space = batch_space(self.envs[0].observation_space, n)
         self.action_space = batch_space(self.envs[0].action_space, n)
 
@@ -46,11 +46,25 @@ class EnvGroup(gym.Env[Array, Array]):
         return np.stack(observations), total, False, False, {}
 
 
+def _single(env_id: str, **kwargs: Any) -> gym.Env[Array, Array]:
+    return gym.make(f"gan_gym:{env_id}", disable_env_checker=True, **kwargs)
+
+
 def group_builder(env_id: str, n: int, **kwargs: Any) -> Callable[[], EnvGroup]:
     """Return a function that makes a group in a worker of one thread."""
 
     def build() -> EnvGroup:
         torch.set_num_threads(1)
         return EnvGroup(env_id, n, **kwargs)
+
+    return build
+
+
+def single_builder(env_id: str, **kwargs: Any) -> Callable[[], gym.Env[Array, Array]]:
+    """Return a function that makes one environment in a worker of one thread."""
+
+    def build() -> gym.Env[Array, Array]:
+        torch.set_num_threads(1)
+        return _single(env_id, **kwargs)
 
     return build

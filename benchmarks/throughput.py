@@ -1,9 +1,10 @@
 """What this package costs: its GAN step beside a plain loop, its environments' overhead, its populations.
 
-    python -m benchmarks.throughput --out DIR [--quick]
+    python -m benchmarks.throughput --out DIR [--quick] [--device cpu|cuda|auto]
 
-Writes `throughput.json` (ratios alone), `seconds.json` (times, device, threads, versions) and
-`throughput.png`. What is compared is timed in turn, so that what else runs on the machine slows both sides.
+Writes `throughput.json` (ratios alone), `seconds.json` (times, rates, curves, notes, device, threads,
+versions) and `throughput.png`. What is compared is timed in turn, so that what else runs on the machine slows
+all sides. One thread is used where nothing else is said.
 
 Seconds of an inner step of `GANTrainer` over those of `PlainLoop`, on the networks, data and batch size of
 `GridGAN-v0` (`mlp`) and `HistoGAN-v0` (`conv`):
@@ -12,126 +13,136 @@ Seconds of an inner step of `GANTrainer` over those of `PlainLoop`, on the netwo
 - `trainer_over_plain_mlp_ema`, `trainer_over_plain_conv_ema`: it keeps one, as the trainer does;
 - `trainer_over_plain_conv_channels_last`: its networks lie channels last, as the trainer's do.
 
+The same inner step over the time that its matrix products and convolutions alone would take at the rate of
+one batched product of an MLP GAN's size (the floor; the count and the rate are printed):
+
+- `inner_step_over_arithmetic_mlp`: on a CPU far above 1: a step of one MLP GAN is some hundred kernels of a
+  few microseconds each, and launching them is what limits it; a population launches them once for all;
+- `inner_step_over_arithmetic_conv`: near 1 to 3: arithmetic limits it, and batch normalisation, activations
+  and Adam, which move bytes.
+
 Share of an env step that is not the GAN's own updates, at the contract's defaults:
 
 - `env_overhead_grid`, `env_overhead_histo`, and with two threads `env_overhead_grid_2_threads`,
-  `env_overhead_histo_2_threads` (not with `--quick`).
+  `env_overhead_histo_2_threads` (not with `--quick`). Scoring limits it: for images the reward model's
+  arithmetic on 128 fakes.
 
-GAN steps a second of a population of MLP GANs (`GridGAN-v0` by `gym.make_vec`), scoring included:
+GAN steps a second of a population (by `gym.make_vec`) of n GANs over those of other forms, scoring included;
+`GridGAN-v0` at its defaults, `HistoGAN-v0` on CPUs with 5 inner steps an env step instead of 50:
 
-- `population32_over_single`: over those of as many single environments in one process, one thread each side;
-- `population32_over_subproc`: over those of `SubprocVecEnv` with two workers of one thread, each of which
-  steps half of the environments in turn; the population has two threads.
+- `population{n}_over_single_{mlp,conv}`: n single environments in one process, one thread each side;
+- `population{n}_over_subproc_{mlp,conv}`: `SubprocVecEnv` with two workers of one thread, each of which
+  steps half of the environments in turn; the population is laid out as `agents.make_env` does by itself, on
+  CPUs a worker of one thread with a share of the population for each core;
+- `population{n}_over_async_{mlp,conv}`: Gymnasium's `AsyncVectorEnv`, a process of one thread for each
+  environment; the population as beside `SubprocVecEnv`;
+- `population32_over_single`, `population32_over_subproc`: the contract's names of those of MLP GANs;
+- `memory_per_gan_over_kept_mlp`, `memory_per_gan_over_kept_conv` (not with `--quick`): what n more GANs add
+  to the peak memory of a fresh process that trains n, for each of them, over the bytes of its parameters,
+  gradients, Adam moments and average. What is above 1 are activations, working copies and Python objects; a
+  copy of the data or the reward model would be far above.
+
+PPO learning on `GridGAN-v0` through `agents.make_env` and `agents.train`, in rollouts of one episode (a part
+of one with `--quick`); which form `make_env` chose is printed:
+
+- `ppo_32_envs_over_1_env`: env steps a second with 32 environments over those with one;
+- `ppo_{32,1}_envs_env_share`, `ppo_{32,1}_envs_update_share`: shares of env steps and of PPO's update in the
+  time of a rollout and its update; the rest is choosing actions. The envs limit it.
+
+Seconds of an inner step over those at the first point of a curve, whose points are timed in turn:
+
+- `growth_image_size_conv_{64,128,256}` over 32 pixels, batch 8: arithmetic, which grows with the pixels;
+- `growth_batch_size_{mlp,conv}_{n}` over the smallest batch: launching kernels first, then arithmetic;
+- `growth_data_set_conv_{n}` over 1,000 memory-mapped patches: page faults, next to nothing.
+
+With CUDA also:
+
+- `cuda_population32_over_single_conv`: another name of `population32_over_single_conv`;
+- `cuda_graph_over_eager_conv`: how many times faster an inner step replayed as CUDA graphs is.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-from collections.abc import Sequence
-from dataclasses import asdict
+import multiprocessing
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-import gymnasium as gym
-import numpy as np
-import stable_baselines3
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from benchmarks.costs import N_WORKERS, Costs, Scale, threads
-from benchmarks.timing import Ratio
+from benchmarks.controller_costs import controllers
+from benchmarks.costs import Costs, Scale, threads
+from benchmarks.cuda_costs import cuda_graphs
+from benchmarks.env_costs import imports, overheads
+from benchmarks.growth import growth
+from benchmarks.memory_costs import memory
+from benchmarks.population_costs import populations
+from benchmarks.throughput_files import to_table, write
+from benchmarks.trainer_costs import floors, trainers
 from gan_gym.devices import resolve_device
 
-QUICK = Scale(repeats=5, trainer_repeats=15, threads=(1,))
+GROUPS: tuple[Callable[[Costs], None], ...] = (
+    imports,
+    trainers,
+    floors,
+    overheads,
+    populations,
+    memory,
+    controllers,
+    growth,
+    cuda_graphs,
+)
+"""What is measured, in this order."""
+QUICK = Scale(
+    repeats=5,
+    trainer_repeats=15,
+    threads=(1,),
+    populations={"mlp": (4, 32), "conv": (2,)},
+    population_repeats={"mlp": 5, "conv": 5},
+    memory={"mlp": 32},
+    rollouts={32: 5, 1: 20},
+    image_sizes=(32, 64, 128),
+    batch_sizes={"mlp": (16, 64, 256), "conv": (8, 32)},
+)
+SAME = {
+    "population32_over_single": "population32_over_single_mlp",
+    "population32_over_subproc": "population32_over_subproc_mlp",
+}
+"""Ratios that the contract knows by another name."""
+SAME_ON_CUDA = {"cuda_population32_over_single_conv": "population32_over_single_conv"}
 
 
 def measure(scale: Scale, device: torch.device) -> Costs:
     """Measure everything, with one thread where a name does not say otherwise."""
-    with tqdm(total=scale.n_pairs, unit="pair") as bar, threads(1):
+    multiprocessing.set_forkserver_preload(["benchmarks.throughput"])
+    with tqdm(total=len(GROUPS), unit="group") as bar, threads(1):
         costs = Costs(scale, device, bar)
-        costs.imports()
-        costs.trainers()
-        costs.overheads()
-        costs.populations()
+        for group in GROUPS:
+            bar.set_description(group.__name__)
+            group(costs)
+            bar.update()
+    names = SAME if device.type == "cpu" else SAME | SAME_ON_CUDA
+    costs.ratios |= {name: costs.ratios[other] for name, other in names.items()}
     return costs
-
-
-def conditions(scale: Scale, device: torch.device) -> dict[str, Any]:
-    """Return what the figures hold for."""
-    return {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
-        "machine": platform.machine(),
-        "cpus": os.cpu_count(),
-        "threads": {"otherwise": 1, "*_2_threads": 2, "population32_over_subproc": N_WORKERS},
-        "scale": asdict(scale),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "gymnasium": gym.__version__,
-            "stable_baselines3": stable_baselines3.__version__,
-            "numpy": np.__version__,
-        },
-    }
-
-
-def to_table(costs: Costs) -> str:
-    """Return all figures as Markdown."""
-    lines = ["| ratio | median | 95 % interval |", "|---|---|---|"]
-    for name, r in costs.ratios.items():
-        lines.append(f"| {name} | {r.ratio:.3f} | {r.low:.3f} to {r.high:.3f} |")
-    lines += ["", "| time | ms |", "|---|---|"]
-    lines += [f"| {name} | {1000 * seconds:.2f} |" for name, seconds in costs.seconds.items()]
-    return "\n".join(lines)
-
-
-def plot(ratios: dict[str, Ratio], path: Path) -> None:
-    """Draw the ratios of each kind on an axis of its own; dashed: as fast as the other side, or 10 %."""
-    kinds = (
-        ("trainer_over_plain_", "GANTrainer over plain loop, seconds", 1.0),
-        ("env_overhead_", "share of an env step", 0.1),
-        ("population32_over_", "population over others, GAN steps/s", 1.0),
-    )
-    figure = Figure(figsize=(12, 3), layout="constrained")
-    FigureCanvasAgg(figure)
-    for axis, (prefix, label, line) in zip(figure.subplots(1, 3), kinds, strict=True):
-        group = {n.removeprefix(prefix): r for n, r in reversed(ratios.items()) if n.startswith(prefix)}
-        for height, r in enumerate(group.values()):
-            axis.barh(height, r.ratio, height=0.6, color="C0")
-            axis.plot([r.low, r.high], [height, height], color="black", linewidth=2)
-            axis.annotate(f"  {r.ratio:.3g}", (max(r.high, r.ratio), height), va="center")
-        axis.axvline(line, color="C3", linestyle="--", linewidth=1)
-        axis.set_yticks(range(len(group)), [name.replace("_", " ") for name in group])
-        axis.set_xlim(0, 1.2 * axis.get_xlim()[1])
-        axis.set_title(prefix.rstrip("_").replace("_", " "))
-        axis.set_xlabel(label)
-    figure.savefig(path, dpi=120)
-
-
-def write(costs: Costs, scale: Scale, device: torch.device, out: Path) -> None:
-    """Write the files of the contract."""
-    ratios = {name: asdict(ratio) for name, ratio in costs.ratios.items()}
-    (out / "throughput.json").write_text(json.dumps(ratios, indent=1) + "\n")
-    details = {"seconds": costs.seconds, **conditions(scale, device)}
-    (out / "seconds.json").write_text(json.dumps(details, indent=1) + "\n")
-    plot(costs.ratios, out / "throughput.png")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, write and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.throughput",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
-    parser.add_argument("--quick", action="store_true", help="fewer repeats, one thread: two minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer repeats and points: three minutes")
     parser.add_argument("--device", default="cpu", help="where GANs are trained: cpu, cuda or auto")
     options = parser.parse_args(arguments)
-    scale, device = QUICK if options.quick else Scale(), resolve_device(options.device)
+    device = resolve_device(options.device)
+    scale = (QUICK if options.quick else Scale()).on(device)
     options.out.mkdir(parents=True, exist_ok=True)
     costs = measure(scale, device)
-    write(costs, scale, device, options.out)
+    write(costs, options.out)
     print(to_table(costs))
 
 

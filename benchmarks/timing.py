@@ -1,16 +1,16 @@
-"""Time two things side by side, so that what else runs on the machine slows both."""
+"""Time several things side by side, so that what else runs on the machine slows all of them."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.statistics import interval
+from benchmarks.statistics import N_BOOTSTRAP
 
 Seconds = NDArray[np.float64]
 """`(repeats,)` seconds."""
@@ -29,8 +29,10 @@ class Ratio:
 
     @classmethod
     def of(cls, ratios: NDArray[np.float64]) -> Ratio:
-        """Summarise the ratios of all repeats."""
-        return cls(*interval([ratios], lambda values: float(np.median(values))))
+        """Summarise the ratios of all repeats, as `statistics.interval` does but all resamples at once."""
+        index = np.random.default_rng(0).integers(len(ratios), size=(N_BOOTSTRAP, len(ratios)))
+        low, high = np.quantile(np.median(ratios[index], axis=1), [0.025, 0.975])
+        return cls(float(np.median(ratios)), float(low), float(high))
 
 
 def stopwatch(run: Callable[[], object]) -> float:
@@ -42,26 +44,20 @@ def stopwatch(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def side_by_side(
-    first: Callable[[], object], second: Callable[[], object], repeats: int, tick: Callable[[], object]
-) -> tuple[Seconds, Seconds]:
-    """Time `first` and `second` in turn, `repeats` times each, after one run of either that does not count.
+def side_by_side(runs: Sequence[Callable[[], object]], repeats: int) -> NDArray[np.float64]:
+    """Time all of `runs` in turn, `repeats` times each, after one round that does not count.
 
-    Which goes first changes with every repeat, so that neither always profits from what the other left.
+    The order is turned round with every repeat, so that none always profits from what another left.
 
     Args:
-        first: what is timed.
-        second: what it is compared with.
-        repeats: pairs that count.
-        tick: called after every pair, the one that does not count included.
+        runs: what is timed.
+        repeats: rounds that count.
+
+    Returns:
+        Seconds, `(len(runs), repeats)`; those of one column were measured in one round.
     """
-    times: list[tuple[float, float]] = []
-    for i in range(repeats + 1):
-        if i % 2:
-            late = stopwatch(second)
-            times.append((stopwatch(first), late))
-        else:
-            times.append((stopwatch(first), stopwatch(second)))
-        tick()
-    pairs = np.array(times[1:])
-    return pairs[:, 0], pairs[:, 1]
+    rounds = np.zeros((repeats + 1, len(runs)))
+    for i, times in enumerate(rounds):
+        for j in range(len(runs))[:: -1 if i % 2 else 1]:
+            times[j] = stopwatch(runs[j])
+    return rounds[1:].T
