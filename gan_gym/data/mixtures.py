@@ -43,8 +43,15 @@ class MixtureSampler:
 
     def batch(self, n: int, rng: torch.Generator) -> Tensor:
         """Return `(n, 2)` points."""
-        modes = torch.randint(len(self.centres), (n,), generator=rng)
-        return torch.add(self.centres[modes], torch.randn(n, 2, generator=rng), alpha=self.std)
+        return self.take(*self.draw(n, rng))
+
+    def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw modes `(n,)` and standard normal offsets `(n, 2)`."""
+        return torch.randint(len(self.centres), (n,), generator=rng), torch.randn(n, 2, generator=rng)
+
+    def take(self, modes: Tensor, offsets: Tensor) -> Tensor:
+        """Return the drawn points; draws `(..., n)` and `(..., n, 2)` give `(..., n, 2)`."""
+        return torch.add(self.centres.to(modes.device)[modes], offsets, alpha=self.std)
 
     def count_modes(self, points: Tensor) -> list[Modes]:
         """Count modes as VEEGAN does (arXiv 1705.07761): points within 3 std of a mode are of high quality.

@@ -37,9 +37,16 @@ class PatchSampler:
 
     def batch(self, n: int, rng: torch.Generator) -> Tensor:
         """Return `(n, 3, H, W)` patches in [-1, 1]."""
+        return self.take(*(draw.to(self.images.device) for draw in self.draw(n, rng)))
+
+    def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, ...]:
+        """Draw which patches, and with `mirror` which of them are mirrored, `(n,)` each."""
         index = torch.randint(len(self.images), (n,), generator=rng)
-        patches = to_float(self.images[index.to(self.images.device)])
-        if self.mirror:
-            mirrored = (torch.rand(n, generator=rng) < 0.5).view(-1, 1, 1, 1).to(patches.device)
-            patches = torch.where(mirrored, patches.flip(3), patches)
-        return patches
+        return (index, torch.rand(n, generator=rng) < 0.5) if self.mirror else (index,)
+
+    def take(self, index: Tensor, mirrored: Tensor | None = None) -> Tensor:
+        """Return the drawn patches; draws `(..., n)` on the images' device give `(..., n, 3, H, W)`."""
+        patches = to_float(self.images[index])
+        if mirrored is None:
+            return patches
+        return torch.where(mirrored[..., None, None, None], patches.flip(-1), patches)

@@ -1,10 +1,11 @@
 """Train a GAN alone: networks, losses, augmentation and the trainer. Knows neither gymnasium nor agents."""
 
+from gan_gym.gan.draws import Source
 from gan_gym.gan.losses import LOSSES, GANLoss
 from gan_gym.gan.networks import NETWORKS, Discriminator, Generator, Networks, build_networks
 from gan_gym.gan.settings import Settings
 from gan_gym.gan.statistics import Statistics
-from gan_gym.gan.trainer import GANTrainer, Source, TrainerConfig
+from gan_gym.gan.trainer import GANTrainer, TrainerConfig
 
 __all__ = [
     "LOSSES",

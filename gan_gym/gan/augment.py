@@ -7,6 +7,8 @@ plane are turned by quarter turns, the one augmentation of a point that does not
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -25,22 +27,45 @@ def augment(x: Tensor, p: float, rng: torch.Generator) -> Tensor:
         p: probability in [0, 1] that a sample is augmented.
         rng: CPU generator; it advances by the same number of draws whatever `p` is.
     """
-    chosen = torch.rand(len(x), generator=rng) < p
-    augmented = _augment_points(x, rng) if x.ndim == 2 else _augment_patches(x, rng)
-    mask = chosen.to(x.device).view(-1, *(1,) * (x.ndim - 1))
-    return torch.where(mask, augmented, x)
+    draws = {name: draw.to(x.device) for name, draw in draw_augmentation(x.shape, rng).items()}
+    return augmented(x, torch.tensor(p, device=x.device), draws)
 
 
-def _augment_points(x: Tensor, rng: torch.Generator) -> Tensor:
-    turns = torch.randint(4, (len(x), 1), generator=rng).to(x.device)
-    turned = torch.stack([-x[:, 1], x[:, 0]], 1)
+def draw_augmentation(shape: tuple[int, ...], rng: torch.Generator) -> dict[str, Tensor]:
+    """Draw what happens to samples `(N, ...)`: `chosen` `(N,)` in [0, 1), and `turns` or `moves` `(N, k)`."""
+    n = shape[0]
+    chosen = torch.rand(n, generator=rng)
+    if len(shape) == 2:
+        return {"chosen": chosen, "turns": torch.randint(4, (n, 1), generator=rng)}
+    return {"chosen": chosen, "moves": torch.rand(n, 6, generator=rng)}
+
+
+def augmented(x: Tensor, p: Tensor, draws: Mapping[str, Tensor]) -> Tensor:
+    """Augment samples as was drawn.
+
+    Args:
+        x: `(*lead, N, 3, H, W)` patches or `(*lead, N, 2)` points.
+        p: `(*lead)` probability that a sample is augmented.
+        draws: of `draw_augmentation`, each with the same leading axes.
+    """
+    lead = p.ndim
+    if "turns" in draws:
+        changed = _turned(x, draws["turns"])
+    else:
+        moves = draws["moves"].flatten(0, -2).T
+        changed = _moved(x.flatten(0, lead), moves).reshape(x.shape) if lead else _moved(x, moves)
+    chosen = draws["chosen"] < p.unsqueeze(-1)
+    return torch.where(chosen.view(*chosen.shape, *(1,) * (x.ndim - lead - 1)), changed, x)
+
+
+def _turned(x: Tensor, turns: Tensor) -> Tensor:
+    turned = torch.stack([-x[..., 1], x[..., 0]], -1)
     sign = torch.where(turns >= 2, -1.0, 1.0)
     return sign * torch.where(turns % 2 == 1, turned, x)
 
 
-def _augment_patches(x: Tensor, rng: torch.Generator) -> Tensor:
-    n, _, height, width = x.shape
-    draws = torch.rand(6, n, generator=rng).to(x.device)
+def _moved(x: Tensor, draws: Tensor) -> Tensor:
+    _, _, height, width = x.shape
     brightness, contrast = draws[0].view(-1, 1, 1, 1) - 0.5, draws[1].view(-1, 1, 1, 1) + 0.5
     mean = x.mean((1, 2, 3), keepdim=True)
     x = (x + brightness - mean) * contrast + mean

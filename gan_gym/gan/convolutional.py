@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gan_gym.gan.layers import BatchNorm2d, Conv2d, ConvTranspose2d, Linear, fold, unfold
+
 
 def halvings(shape: tuple[int, ...], networks: str) -> tuple[int, tuple[int, int]]:
     """Return how often a patch is halved and the size that remains, at least 4 pixels a side.
@@ -34,13 +36,14 @@ def _initialise(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def score_maps(layer: nn.Linear, maps: Tensor) -> Tensor:
+def score_maps(layer: Linear, maps: Tensor) -> Tensor:
     """Apply a linear layer to all of the maps `(N, C, H, W)`, read in the order in which they lie in memory.
 
-    Maps that lie channels last would otherwise be reordered, and mixed with gradients of the other order.
+    Maps that lie channels last would otherwise be reordered, and mixed with gradients of the other order. Maps
+    of n networks `(n, N, C, H, W)` give `(n, N, K)`.
     """
-    if not maps.is_contiguous(memory_format=torch.channels_last):
-        return layer(maps.flatten(1))  # type: ignore[no-any-return]
+    if maps.ndim == 5 or not maps.is_contiguous(memory_format=torch.channels_last):
+        return layer(maps.flatten(-3))  # type: ignore[no-any-return]
     weight = layer.weight.view(-1, *maps.shape[1:]).permute(0, 2, 3, 1).flatten(1)
     return F.linear(maps.permute(0, 2, 3, 1).flatten(1), weight, layer.bias)
 
@@ -54,28 +57,30 @@ class LightGenerator(nn.Module):
         width: channels of the last hidden layer; doubled towards the latent, at most eightfold.
     """
 
+    stackable = True
+
     def __init__(self, shape: tuple[int, ...], z_dim: int = 64, width: int = 32) -> None:
         super().__init__()
         n, (height, base_width) = halvings(shape, "light")
         channels = [width * min(2**k, 8) for k in reversed(range(n))]
         self.z_dim = z_dim
         self.base = (channels[0], height, base_width)
-        self.project = nn.Linear(z_dim, channels[0] * height * base_width, bias=False)
-        blocks: list[nn.Module] = [nn.BatchNorm2d(channels[0]), nn.ReLU(inplace=True)]
+        self.project = Linear(z_dim, channels[0] * height * base_width, bias=False)
+        blocks: list[nn.Module] = [BatchNorm2d(channels[0]), nn.ReLU(inplace=True)]
         for before, after in pairwise(channels):
             blocks += [
-                nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False),
-                nn.BatchNorm2d(after),
+                ConvTranspose2d(before, after, 4, 2, 1, bias=False),
+                BatchNorm2d(after),
                 nn.ReLU(inplace=True),
             ]
-        blocks += [nn.ConvTranspose2d(channels[-1], shape[0], 4, 2, 1), nn.Tanh()]
+        blocks += [ConvTranspose2d(channels[-1], shape[0], 4, 2, 1), nn.Tanh()]
         self.blocks = nn.Sequential(*blocks)
         self.apply(_initialise)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Map `(N, z_dim)` latents to `(N, 3, H, W)` patches in [-1, 1]."""
-        patches: Tensor = self.blocks(self.project(z).view(-1, *self.base))
-        return patches
+        """Map `(..., N, z_dim)` latents to `(..., N, 3, H, W)` patches in [-1, 1]."""
+        patches: Tensor = self.blocks(fold(self.project(z).unflatten(-1, self.base)))
+        return unfold(patches, z) if z.ndim == 3 else patches
 
 
 class LightDiscriminator(nn.Module):
@@ -90,25 +95,27 @@ class LightDiscriminator(nn.Module):
     """
 
     joint = False
+    stackable = True
 
     def __init__(self, shape: tuple[int, ...], width: int = 32) -> None:
         super().__init__()
         n, (height, base_width) = halvings(shape, "light")
         channels = [width * min(2**k, 8) for k in range(n)]
-        blocks: list[nn.Module] = [nn.Conv2d(shape[0], channels[0], 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
+        blocks: list[nn.Module] = [Conv2d(shape[0], channels[0], 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
         for before, after in pairwise(channels):
             blocks += [
-                nn.Conv2d(before, after, 4, 2, 1, bias=False),
-                nn.BatchNorm2d(after, track_running_stats=False),
+                Conv2d(before, after, 4, 2, 1, bias=False),
+                BatchNorm2d(after, track_running_stats=False),
                 nn.LeakyReLU(0.2, inplace=True),
             ]
         self.blocks = nn.Sequential(*blocks)
-        self.score = nn.Linear(channels[-1] * height * base_width, 1)
+        self.score = Linear(channels[-1] * height * base_width, 1)
         self.apply(_initialise)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `(N, 3, H, W)` patches to `(N,)` logits."""
-        return score_maps(self.score, self.blocks(x)).squeeze(1)
+        """Map `(..., N, 3, H, W)` patches to `(..., N)` logits."""
+        maps = self.blocks(fold(x))
+        return score_maps(self.score, unfold(maps, x) if x.ndim == 5 else maps).squeeze(-1)
 
 
 class QuarterDiscriminator(LightDiscriminator):

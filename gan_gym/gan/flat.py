@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
+logger = logging.getLogger(__name__)
+
 
 def views(vector: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
-    """Return the parameters of these shapes that lie in `vector`, `(*batch, P)`, as views `(*batch, *shape)`.
+    """Return the parameters of these shapes that lie in `vector`, `(*lead, P)`, as views `(*lead, *shape)`.
 
     Weights of two-dimensional convolutions lie channels last: convolutions then take and give their images so
     too, which makes them up to twice as fast on CPUs.
     """
-    batch = vector.shape[:-1]
+    lead = vector.shape[:-1]
     parts = torch.split(vector, [shape.numel() for shape in shapes], dim=-1)
     return [
-        part.reshape(*batch, shape[0], shape[2], shape[3], shape[1]).movedim(-1, -3)
+        part.unflatten(-1, (shape[0], shape[2], shape[3], shape[1])).movedim(-1, -3)
         if len(shape) == 4
-        else part.reshape(*batch, *shape)
+        else part.view(*lead, *shape)
         for part, shape in zip(parts, shapes, strict=True)
     ]
+
+
+def joined(parts: Sequence[Tensor], shapes: Sequence[torch.Size]) -> Tensor:
+    """Return the vector `(*lead, P)` in which `views` would find these parameters."""
+    laid = [
+        part.movedim(-3, -1) if len(shape) == 4 else part for part, shape in zip(parts, shapes, strict=True)
+    ]
+    lead = laid[0].shape[: laid[0].ndim - len(shapes[0])]
+    return torch.cat([part.reshape(*lead, -1) for part in laid], dim=-1)
 
 
 def laid_out(x: Tensor) -> Tensor:
@@ -33,36 +48,97 @@ def laid_out(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
 
+@dataclass(frozen=True)
+class Execution:
+    """How a network is computed; its weights are the same under all."""
+
+    autocast: torch.dtype | None = None
+    """What matrix products and convolutions are computed in; `None` for the weights' own dtype."""
+    compiled: bool = False
+    """Whether by `torch.compile`."""
+
+
 class FlatModule:
-    """Wrap a module so that its parameters and gradients are views of one vector each.
+    """Wrap a module so that its parameters are views of one vector.
 
     Args:
         module: a network on its final device; its parameters must share one floating dtype.
-        trainable: whether gradients are kept; off for averaged copies.
+        execution: how it is computed.
+        trainable: whether gradients are wanted; off for averaged copies.
     """
 
-    def __init__(self, module: nn.Module, *, trainable: bool = True) -> None:
-        parameters = list(module.parameters())
-        self.module = module
-        self.parameters = parameters
+    def __init__(
+        self,
+        module: nn.Module,
+        execution: Execution = Execution(),  # noqa: B008 (frozen)
+        *,
+        trainable: bool = True,
+    ) -> None:
+        self.module, self.execution = module, execution
+        self._compiled: Callable[[Tensor], Tensor] | None = None
+        if execution.compiled:
+            self._compiled = torch.compile(module)
+        self.parameters = list(module.parameters())
         self.buffers = list(module.buffers())
-        self.shapes = [parameter.shape for parameter in parameters]
-        first = parameters[0]
-        vector = torch.empty(sum(p.numel() for p in parameters), dtype=first.dtype, device=first.device)
-        self.vector = nn.Parameter(vector, requires_grad=trainable)
-        gradients: list[Tensor | None] = [None] * len(parameters)
-        if trainable:
-            self.vector.grad = torch.zeros_like(vector)
-            gradients = [*views(self.vector.grad, self.shapes)]
-        for parameter, view, gradient in zip(parameters, views(vector, self.shapes), gradients, strict=True):
-            parameter.data = view.copy_(parameter.detach())
-            parameter.requires_grad_(trainable)
-            parameter.grad = gradient
+        self.shapes = [parameter.shape for parameter in self.parameters]
+        first = self.parameters[0]
+        n = sum(shape.numel() for shape in self.shapes)
+        vector = torch.empty(n, dtype=first.dtype, device=first.device)
+        for view, parameter in zip(views(vector, self.shapes), self.parameters, strict=True):
+            view.copy_(parameter.detach())
+        self._lie_in(vector, trainable)
 
-    @property
-    def gradient(self) -> Tensor:
-        """The gradient of all parameters, `(P,)`."""
-        assert self.vector.grad is not None
+    def _lie_in(self, vector: Tensor, trainable: bool) -> None:
+        self.vector = nn.Parameter(vector, requires_grad=trainable)
+        for parameter, view in zip(self.parameters, views(vector, self.shapes), strict=True):
+            parameter.data = view
+            parameter.requires_grad_(trainable)
+
+    @classmethod
+    def stacked(cls, networks: Sequence[FlatModule]) -> Self:
+        """Return networks of one architecture as one: parameters `(n, *shape)` that lie in a vector `(n, P)`.
+
+        Its layers must take such parameters (`gan.layers`). The networks are copied and stay as they are.
+        """
+        first = networks[0]
+        stack = cls(copy.deepcopy(first.module), first.execution, trainable=False)
+        stack._lie_in(
+            torch.stack([network.vector.detach() for network in networks]), first.vector.requires_grad
+        )
+        for i, buffer in enumerate(stack.buffers):
+            buffer.data = torch.stack([network.buffers[i] for network in networks])
+        return stack
+
+    def __call__(self, x: Tensor, *, twice: bool = False) -> Tensor:
+        """Apply the network.
+
+        Args:
+            x: its inputs.
+            twice: whether the gradient will be differentiated again, which compiled networks cannot.
+        """
+        run = self.module if twice or self._compiled is None else self._run_compiled
+        dtype = self.execution.autocast
+        if dtype is None:
+            result: Tensor = run(x)
+            return result
+        with torch.autocast(x.device.type, dtype, cache_enabled=False):  # a cache would outlive CUDA graphs
+            return run(x).float()
+
+    def _run_compiled(self, x: Tensor) -> Tensor:
+        assert self._compiled is not None
+        try:
+            return self._compiled(x)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            reason = str(error).strip().splitlines()[0]
+            logger.warning("torch.compile failed (%s); the networks run uncompiled", reason)
+            self._compiled = None
+            result: Tensor = self.module(x)
+            return result
+
+    def differentiate(self, loss: Tensor) -> Tensor:
+        """Return the gradient of a scalar, laid out as `vector` is, and keep it as the vector's `grad`."""
+        parts = torch.autograd.grad(loss, self.parameters, allow_unused=True, materialize_grads=True)
+        self.vector.grad = joined(parts, self.shapes)
         return self.vector.grad
 
     @cached_property

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from gan_gym.gan.layers import Linear
+
 
 def _expect_points(shape: tuple[int, ...]) -> int:
     if len(shape) != 1:
@@ -25,19 +27,21 @@ class MLPGenerator(nn.Module):
         width: units of a hidden layer.
     """
 
+    stackable = True
+
     def __init__(self, shape: tuple[int, ...], z_dim: int = 2, width: int = 64) -> None:
         super().__init__()
         self.z_dim = z_dim
         self.layers = nn.Sequential(
-            nn.Linear(z_dim, width),
+            Linear(z_dim, width),
             nn.ReLU(inplace=True),
-            nn.Linear(width, width),
+            Linear(width, width),
             nn.ReLU(inplace=True),
-            nn.Linear(width, _expect_points(shape)),
+            Linear(width, _expect_points(shape)),
         )
 
     def forward(self, z: Tensor) -> Tensor:
-        """Map `(N, z_dim)` latents to `(N, D)` points."""
+        """Map `(..., N, z_dim)` latents to `(..., N, D)` points."""
         points: Tensor = self.layers(z)
         return points
 
@@ -55,6 +59,7 @@ class MLPDiscriminator(nn.Module):
         scale: standard deviation of the frequencies, in radians per data unit.
     """
 
+    stackable = True
     frequencies: Tensor
 
     def __init__(
@@ -64,15 +69,15 @@ class MLPDiscriminator(nn.Module):
         dim = _expect_points(shape)
         self.register_buffer("frequencies", torch.randn(dim, n_features) * scale)
         self.layers = nn.Sequential(
-            nn.Linear(dim + 2 * n_features, width),
+            Linear(dim + 2 * n_features, width),
             nn.LeakyReLU(0.2, inplace=True),
-            nn.Linear(width, width),
+            Linear(width, width),
             nn.LeakyReLU(0.2, inplace=True),
-            nn.Linear(width, 1),
+            Linear(width, 1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `(N, D)` points to `(N,)` logits."""
+        """Map `(..., N, D)` points to `(..., N)` logits."""
         phase = x @ self.frequencies
-        logits: Tensor = self.layers(torch.cat([x, phase.sin(), phase.cos()], 1))
-        return logits.squeeze(1)
+        logits: Tensor = self.layers(torch.cat([x, phase.sin(), phase.cos()], -1))
+        return logits.squeeze(-1)

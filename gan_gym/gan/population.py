@@ -1,276 +1,298 @@
-"""Train many GANs of one architecture as one batched computation.
+"""The inner step of a GAN, and of many GANs of one architecture as one batched computation.
 
-The trainers keep their state; it is stacked at the start of a block and written back at its end, so a GAN can
-be restarted, snapshotted or moved to another population between any two blocks. Each GAN draws from its own
-streams and sees what it would have seen alone: results equal those of `GANTrainer.train` within float
-tolerance.
+`GANTrainer` holds the state of one GAN. A population takes the state of its members, trains, and gives it
+back, so a GAN can be restarted, snapshotted or moved to another population between any two blocks. Each draws
+from its own streams and sees what it would have seen alone: results equal those of `GANTrainer.train` within
+float tolerance. A single GAN is a population of one, on the trainer's own tensors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 
-from gan_gym.gan.flat import FlatModule, views
+from gan_gym.gan.augment import augmented
+from gan_gym.gan.draws import Draws, Tape, take
+from gan_gym.gan.flat import FlatModule, laid_out
+from gan_gym.gan.knob_tensors import KnobTensors
 from gan_gym.gan.losses import LOSSES
+from gan_gym.gan.player import Player
+from gan_gym.gan.replay import Replay
 from gan_gym.gan.statistics import Recorder, Statistics
-from gan_gym.gan.trainer import MEASURE_EVERY, GANTrainer
-from gan_gym.randomness import generator
 
-EPSILON = 1e-8
-"""Adam's epsilon, as in `torch.optim.Adam`."""
+if TYPE_CHECKING:
+    from gan_gym.gan.trainer import GANTrainer
+
+MEASURE_EVERY = 5
+"""Inner steps between two measurements of gradient and update norms."""
 
 
-def can_batch(trainers: Sequence[GANTrainer]) -> bool:
+def can_batch(members: Sequence[GANTrainer]) -> bool:
     """Return whether these GANs can be trained together.
 
-    They must share architecture, batch size and data, score real and fake in one pass, have no layers that
-    keep running statistics, and none of them may weigh the discriminator's loss by similarity (whose cost is
-    the reward model's, not the GAN's) or need WGAN-GP's interpolates.
+    They must share architecture, batch size, similarity and data, on one device, and their networks must take
+    stacked weights (`gan.layers`).
     """
-    first = trainers[0]
+    first = members[0]
+    shared = ("batch_size", "beta2", "precision", "compile", "cuda_graphs")
     return all(
         t.source is first.source
-        and t.config.batch_size == first.config.batch_size
-        and t.config.beta2 == first.config.beta2
+        and t.similarity == first.similarity
+        and all(getattr(t.config, name) == getattr(first.config, name) for name in shared)
         and t.device == first.device
         and t.g.architecture == first.g.architecture
         and t.d.architecture == first.d.architecture
-        and getattr(t.d.module, "joint", True)
-        and not any(_keeps_statistics(network.module) for network in (t.g, t.d))
-        and t.settings.reward_weight == 0
-        and t.loss.gradient_penalty == 0
-        for t in trainers
+        and all(getattr(network.module, "stackable", False) for network in (t.g, t.d))
+        for t in members
     )
 
 
-def _keeps_statistics(module: nn.Module) -> bool:
-    return any(getattr(layer, "track_running_stats", False) for layer in module.modules())
+def worth_batching(members: Sequence[GANTrainer]) -> bool:
+    """Return whether training these GANs together is faster than one after the other.
+
+    A GPU is never filled by one GAN. On a CPU, small networks gain, as most of their time is spent between
+    the kernels; convolutions fill a core by themselves.
+    """
+    first = members[0]
+    return len(members) > 1 and (first.device.type == "cuda" or len(first.source.shape) == 1)
 
 
-class _Stack:
-    """The weights of one network of each GAN, `(n, P)`, with their Adam moments."""
-
-    def __init__(self, networks: Sequence[FlatModule], optimizers: Sequence[torch.optim.Adam]) -> None:
-        self.networks, self.moments = networks, [next(iter(o.state.values())) for o in optimizers]
-        module = networks[0].module
-        self.vector = torch.stack([network.vector.detach() for network in networks]).requires_grad_(True)
-        self.mean = torch.stack([moments["exp_avg"] for moments in self.moments])
-        self.square = torch.stack([moments["exp_avg_sq"] for moments in self.moments])
-        self.steps = torch.stack([moments["step"] for moments in self.moments]).unsqueeze(1).double()
-        self._names = [name for name, _ in module.named_parameters()]
-        self._shapes = networks[0].shapes
-        self._buffers = {
-            name: torch.stack([dict(network.module.named_buffers())[name] for network in networks])
-            for name, _ in module.named_buffers()
-        }
-
-        def forward(weights: dict[str, Tensor], x: Tensor) -> Any:
-            return functional_call(module, weights, (x,))
-
-        self._forward: Callable[..., Tensor] = torch.vmap(forward)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Apply each GAN's network to its own inputs, `(n, B, ...)`."""
-        weights = dict(zip(self._names, views(self.vector, self._shapes), strict=True))
-        return self._forward({**weights, **self._buffers}, x)
-
-    def gradient(self, losses: Tensor) -> Tensor:
-        """Return the gradient of each GAN's loss, `(n, P)`."""
-        return torch.autograd.grad(losses.sum(), self.vector)[0]
-
-    @torch.no_grad()
-    def step(self, gradient: Tensor, lr: Tensor, beta1: Tensor, beta2: float, active: Tensor | None) -> None:
-        """Take Adam's step (Kingma & Ba 2015, arXiv 1412.6980, alg. 1), each GAN at its own rate `(n, 1)`."""
-        changed = self.vector, self.mean, self.square, self.steps
-        before = None if active is None else [tensor.clone() for tensor in changed]
-        # in place: new tensors of this size cost more than the arithmetic
-        self.mean.lerp_(gradient, 1 - beta1)
-        self.square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        self.steps += 1
-        root = self.square.sqrt().mul_((1 - beta2**self.steps).rsqrt_().float()).add_(EPSILON)
-        rate = (lr / (1 - beta1.double() ** self.steps)).float()
-        self.vector.sub_(torch.div(self.mean, root, out=root).mul_(rate))
-        if active is not None and before is not None:
-            for tensor, old in zip(changed, before, strict=True):
-                tensor.copy_(torch.where(active, tensor, old))
-
-    @torch.no_grad()
-    def write_back(self) -> None:
-        """Copy weights and moments to the GANs they came from."""
-        for i, (network, moments) in enumerate(zip(self.networks, self.moments, strict=True)):
-            network.vector.copy_(self.vector[i])
-            moments["exp_avg"].copy_(self.mean[i])
-            moments["exp_avg_sq"].copy_(self.square[i])
-            moments["step"].copy_(self.steps[i, 0])
-
-
-def train_together(trainers: Sequence[GANTrainer], n_steps: int) -> list[Statistics]:
+def train_together(members: Sequence[GANTrainer], n_steps: int) -> list[Statistics]:
     """Do `n_steps` inner steps of every GAN and return their statistics, also kept by the trainers.
 
     Raises:
-        ValueError: if the GANs cannot be batched, or `n_steps` is below 1.
+        ValueError: if the GANs cannot be batched, `n_steps` is below 1, or a `reward_weight` is above 0
+            without a `similarity`.
     """
-    if n_steps < 1:
-        raise ValueError(f"n_steps is {n_steps}; give a whole number >= 1")
-    if not can_batch(trainers):
+    if len(members) > 1 and not can_batch(members):
         raise ValueError("these GANs cannot be trained together; call `train` on each (see `can_batch`)")
-    block = _Block(trainers)
-    for i in range(n_steps):
-        block.inner_step(measured=i % MEASURE_EVERY == 0)
-    return block.finish()
+    return Population(members).train(members, n_steps)
 
 
+@dataclass(frozen=True)
 class _Block:
-    def __init__(self, trainers: Sequence[GANTrainer]) -> None:
-        self.trainers, self.device = trainers, trainers[0].device
-        self.g = _Stack([t.g for t in trainers], [t.g_optimizer for t in trainers])
-        self.d = _Stack([t.d for t in trainers], [t.d_optimizer for t in trainers])
-        self.ema = torch.stack([t.g_ema.vector.detach() for t in trainers])
-        self.recorder = Recorder()
-        self.start = self.g.vector.detach().clone(), self.d.vector.detach().clone()
-        self.beta1 = self._column([t.settings.beta1 for t in trainers])
-        self.beta2 = trainers[0].config.beta2
-        self.n_updates = [round(t.settings.d_steps) for t in trainers]
-        names = [t.config.loss for t in trainers]
-        self.groups = {
-            name: torch.tensor([i for i, other in enumerate(names) if other == name], device=self.device)
-            for name in dict.fromkeys(names)
-        }
-        self.relativistic = any(t.loss.relativistic for t in trainers)
+    """What a block of inner steps reads and writes beside the networks."""
 
-    def _column(self, values: Sequence[float]) -> Tensor:
-        return torch.tensor(values, device=self.device, dtype=torch.float32).unsqueeze(1)
+    knobs: KnobTensors
+    g_tape: Tape
+    d_tape: Tape
+    recorder: Recorder
 
-    def _stack(self, rows: Sequence[Tensor]) -> Tensor:
-        return torch.stack(list(rows)).to(self.device)
 
-    def inner_step(self, measured: bool) -> None:
-        """Do what `GANTrainer._inner_step` does, for all GANs."""
-        rngs = [generator(t.seed, "step", t.n_images) for t in self.trainers]
-        rates = [t.learning_rates for t in self.trainers]
-        g_lr, d_lr = self._column([r[0] for r in rates]), self._column([r[1] for r in rates])
-        n = self.trainers[0].config.batch_size
-        before = [s.vector.detach().clone() for s in (self.g, self.d)] if measured else []
-        drawn: list[tuple[Tensor, Tensor]] = []
-        for update in range(max(self.n_updates)):
-            on = [update < k for k in self.n_updates]
-            drawn = [
-                (t.source.batch(n, rng), t.latents(n, rng)) if active else drawn[i]
-                for i, (t, rng, active) in enumerate(zip(self.trainers, rngs, on, strict=True))
-            ]
-            x_real = self._stack([real for real, _ in drawn])
-            with torch.no_grad():
-                x_fake = self.g(self._stack([z for _, z in drawn]))
-            seen = self._seen(torch.cat([x_real, x_fake], 1), rngs, on)
-            new_logits = self.d(seen)
-            losses = self._losses(lambda loss, pair: loss.d_loss(*pair.chunk(2, -1), None), new_logits)
-            gradient = self.d.gradient(losses + self._penalties(seen))
-            if all(on):
-                active, d_losses, d_gradient, logits = None, losses, gradient, new_logits
-            else:  # a GAN that has done its updates keeps what the last one gave
-                active = torch.tensor(on, device=self.device).unsqueeze(1)
-                d_losses = torch.where(active.squeeze(1), losses, d_losses)
-                d_gradient = torch.where(active, gradient, d_gradient)
-                logits = torch.where(active, new_logits, logits)
-            self.d.step(gradient, d_lr, self.beta1, self.beta2, active)
-        z = self._stack([t.latents(n, rng) for t, rng in zip(self.trainers, rngs, strict=True)])
-        x_fake = self.g(z)
-        if self.relativistic:
-            pair = self.d(self._seen_in_pairs(x_real, x_fake, rngs))
-            g_losses = self._losses(
-                lambda loss, both: loss.g_loss(both.chunk(2, -1)[1], both.chunk(2, -1)[0]), pair
+class Population:
+    """GANs in training, stacked; see `GANTrainer` for what an inner step does.
+
+    Args:
+        members: GANs for which `can_batch` holds, or one.
+    """
+
+    def __init__(self, members: Sequence[GANTrainer]) -> None:
+        first = members[0]
+        self.lead = (len(members),) if len(members) > 1 else ()
+        self.device, self.config, self.similarity = first.device, first.config, first.similarity
+        self.g = Player([t.g for t in members], [t.g_optimizer for t in members])
+        self.d = Player([t.d for t in members], [t.d_optimizer for t in members])
+        averaged = [t.g_ema for t in members]
+        self.g_ema = FlatModule.stacked(averaged) if self.lead else averaged[0]
+        self._axis = len(self.lead)
+        self._joint: bool = getattr(first.d.module, "joint", True)
+        self._replay = Replay(self.device, enabled=self.config.cuda_graphs)
+
+    def train(self, members: Sequence[GANTrainer], n_steps: int) -> list[Statistics]:
+        """Do `n_steps` inner steps of these GANs and return their statistics, also kept by the trainers.
+
+        Args:
+            members: as many GANs as the population was made for, not necessarily the same.
+            n_steps: inner steps.
+
+        Raises:
+            ValueError: if `n_steps` is below 1, or a `reward_weight` is above 0 without a `similarity`.
+        """
+        if n_steps < 1:
+            raise ValueError(f"n_steps is {n_steps}; give a whole number >= 1")
+        weights = [t.settings.reward_weight for t in members]
+        if max(weights) > 0 and self.similarity is None:
+            raise ValueError(
+                f"reward_weight is {max(weights)} but the trainer has no similarity; "
+                "pass `similarity`, or set reward_weight to 0"
             )
-        else:
-            g_losses = self._losses(
-                lambda loss, fake: loss.g_loss(fake, None), self.d(self._seen(x_fake, rngs, None))
-            )
-        g_gradient = self.g.gradient(g_losses)
-        self.g.step(g_gradient, g_lr, self.beta1, self.beta2, None)
-        for trainer in self.trainers:
-            trainer.n_images += n
-        weights = self._column([t.averaging_weight for t in self.trainers])
-        self.ema.lerp_(self.g.vector.detach(), weights)
-        self.recorder.step(g_losses, d_losses, logits)
-        if measured:
-            g_before, d_before = before
-            self._measure((g_gradient, g_before, self.g), (d_gradient, d_before, self.d))
-
-    def _losses(self, compute: Callable[..., Tensor], logits: Tensor) -> Tensor:
-        """Return `(n,)` losses, each GAN under its own loss."""
-        if len(self.groups) == 1:
-            (name,) = self.groups
-            return compute(LOSSES[name], logits)
-        losses = logits.new_zeros(len(self.trainers))
-        for name, rows in self.groups.items():
-            losses = losses.index_copy(0, rows, compute(LOSSES[name], logits[rows]))
-        return losses
-
-    def _seen(self, x: Tensor, rngs: Sequence[torch.Generator], on: Sequence[bool] | None) -> Tensor:
-        """Augment and add noise, each GAN by its own settings."""
-        if all(t.settings.augment_p == 0 and t.settings.instance_noise == 0 for t in self.trainers):
-            return x
-        rows = [
-            t.seen(row, rng) if on is None or on[i] else row
-            for i, (t, row, rng) in enumerate(zip(self.trainers, x, rngs, strict=True))
-        ]
-        return torch.stack(rows)
-
-    def _seen_in_pairs(self, x_real: Tensor, x_fake: Tensor, rngs: Sequence[torch.Generator]) -> Tensor:
-        """Do `_seen` for G where some losses need real data; the others draw for generated data alone."""
-        rows = [
-            t.seen(torch.cat([real, fake]), rng)
-            if t.loss.relativistic
-            else torch.cat([real, t.seen(fake, rng)])
-            for t, real, fake, rng in zip(self.trainers, x_real, x_fake, rngs, strict=True)
-        ]
-        return torch.stack(rows)
-
-    def _penalties(self, seen: Tensor) -> Tensor:
-        """Return R1 (and R2 for relativistic losses), `(n,)`, 0 where it is off or not due."""
-        half = seen.shape[1] // 2
-        gammas = [
-            t.config.penalty_every * t.settings.r1_gamma if t.penalty_due else 0.0 for t in self.trainers
-        ]
-        if not any(gammas):
-            return seen.new_zeros(len(self.trainers))
-        x = seen.detach().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(self.d(x).sum(), x, create_graph=True)
-        squared = gradient.square().flatten(2).sum(2)
-        both = self._column([float(t.loss.relativistic) for t in self.trainers])
-        total = squared[:, :half].sum(1) + both.squeeze(1) * squared[:, half:].sum(1)
-        return self._column(gammas).squeeze(1) / 2 * total / half
-
-    def _measure(self, *networks: tuple[Tensor, Tensor, _Stack]) -> None:
-        norms = tuple(
-            norm
-            for gradient, before, stack in networks
-            for norm in (
-                gradient.norm(dim=1),
-                (stack.vector.detach() - before).norm(dim=1),
-                before.norm(dim=1),
-            )
+        self.members = members
+        self._copy(back=False)
+        knobs = KnobTensors(members, self.lead, self.device)
+        g_tape, d_tape = (
+            Tape(members, side, n_updates, n_steps, self.device)
+            for side, n_updates in (("g", [1] * len(members)), ("d", knobs.n_updates))
         )
-        self.recorder.measure(norms)
-        for i, trainer in enumerate(self.trainers):
-            if trainer.settings.g_update_ratio > 0 or trainer.settings.d_update_ratio > 0:
-                row = tuple(norm[i] for norm in norms)
-                trainer.follow_update_ratios(row[:3], row[3:])
-
-    def finish(self) -> list[Statistics]:
-        """Write everything back and return the statistics."""
-        moved = torch.stack(
-            [(s.vector.detach() - b).norm(dim=1) for s, b in zip((self.g, self.d), self.start, strict=True)]
-        )
-        sizes = self.g.vector.shape[1], self.d.vector.shape[1]
-        summaries = self.recorder.summary([t.statistics for t in self.trainers], moved, sizes)
-        self.g.write_back()
-        self.d.write_back()
-        for i, (trainer, summary) in enumerate(zip(self.trainers, summaries, strict=True)):
-            trainer.g_ema.vector.data.copy_(self.ema[i])
+        block = _Block(knobs, g_tape, d_tape, Recorder())
+        start = self.g.vector.clone(), self.d.vector.clone()
+        for i in range(n_steps):
+            self._inner_step(i, block, measured=i % MEASURE_EVERY == 0)
+        ends = self.g.vector, self.d.vector
+        moved = torch.stack([(a - b).norm(dim=-1) for a, b in zip(ends, start, strict=True)])
+        sizes = ends[0].shape[-1], ends[1].shape[-1]
+        summaries = block.recorder.summary([t.statistics for t in members], moved, sizes, self._total())
+        self._copy(back=True)
+        knobs.write_back()
+        for trainer, summary in zip(members, summaries, strict=True):
             trainer.statistics = summary
         return summaries
+
+    @torch.no_grad()
+    def sample(self, z: Tensor) -> Tensor:
+        """Map latents `(*lead, N, z_dim)` to samples of the averaged generators, `(*lead, N, *shape)`."""
+        return self.g_ema(z.to(self.device))
+
+    def _inner_step(self, i: int, block: _Block, *, measured: bool) -> None:
+        knobs, recorder = block.knobs, block.recorder
+        before = [side.vector.clone() for side in (self.g, self.d)] if measured else []
+        d_loss = d_gradient = logits = x_real = torch.empty(0)
+        for update in range(max(knobs.n_updates)):
+            inputs = block.d_tape(i, update) | knobs.of_discriminator()
+            active = knobs.active(update)
+            if active is not None:
+                inputs["active"] = active
+            results = self._replay("d", self._update_discriminator, inputs)
+            # a GAN that has done its updates keeps what the last one gave
+            d_loss, d_gradient, logits, x_real = (
+                now if active is None else torch.where(_columns(active, now), now, old)
+                for now, old in zip(results, (d_loss, d_gradient, logits, x_real), strict=True)
+            )
+        inputs = block.g_tape(i) | knobs.of_generator()
+        if knobs.relativistic:
+            inputs["real"] = x_real
+        g_loss, g_gradient = self._replay("g", self._update_generator, inputs)
+        for trainer in self.members:
+            trainer.n_images += self.config.batch_size
+        recorder.step(g_loss, d_loss, logits)
+        if measured:
+            norms = tuple(
+                norm.norm(dim=-1)
+                for gradient, old, side in zip(
+                    (g_gradient, d_gradient), before, (self.g, self.d), strict=True
+                )
+                for norm in (gradient, side.vector - old, old)
+            )
+            recorder.measure(norms)
+            knobs.follow_update_ratios(norms)
+
+    def _update_discriminator(self, inputs: Draws) -> tuple[Tensor, ...]:
+        """Update D; return its loss, gradient and logits, and the real samples."""
+        buffers = [*self.g.network.buffers, *self.d.network.buffers] if "active" in inputs else []
+        before = [buffer.clone() for buffer in buffers]
+        x_real = laid_out(take(self.members[0].drawn, inputs))
+        with torch.no_grad():
+            x_fake = self.g(inputs["z"])
+        weight = None
+        if "reward_weight" in inputs:
+            assert self.similarity is not None
+            similarity = self.similarity(x_fake.flatten(0, self._axis)).view(x_fake.shape[: self._axis + 1])
+            weight = 1 - inputs["reward_weight"].unsqueeze(-1) * similarity
+        seen = self._seen(torch.cat([x_real, x_fake], self._axis), inputs)
+        logits = self._scores(seen)
+        real, fake = logits.chunk(2, -1)
+        loss = self._loss(inputs, lambda name: LOSSES[name].d_loss(real, fake, weight))
+        penalised = loss + self._penalty(seen, inputs)
+        gradient = self.d.network.differentiate(penalised.sum())
+        self.d.step(gradient, inputs["lr"], inputs["beta1"], self.config.beta2, inputs.get("active"))
+        for buffer, old in zip(buffers, before, strict=True):
+            buffer.copy_(torch.where(_columns(inputs["active"], buffer), buffer, old))
+        return loss.detach(), gradient, logits.detach(), x_real
+
+    def _update_generator(self, inputs: Draws) -> tuple[Tensor, ...]:
+        """Update G and its average; return its loss and gradient."""
+        x_fake = self.g(inputs["z"])
+        real = None
+        if "real" in inputs:
+            pair = self._scores(self._seen(torch.cat([inputs["real"], x_fake], self._axis), inputs))
+            real, fake = pair.chunk(2, -1)
+        else:
+            fake = self.d(self._seen(x_fake, inputs))
+        loss = self._loss(inputs, lambda name: LOSSES[name].g_loss(fake, real))
+        gradient = self.g.network.differentiate(loss.sum())
+        self.g.step(gradient, inputs["lr"], inputs["beta1"], self.config.beta2)
+        self._average(inputs["averaging_weight"])
+        return loss.detach(), gradient
+
+    def _seen(self, x: Tensor, inputs: Draws) -> Tensor:
+        """Augment samples and add instance noise."""
+        if "chosen" in inputs:
+            x = augmented(x, inputs["augment_p"], inputs)
+        if "noise" in inputs:
+            noise = inputs["noise"] if self.lead else laid_out(inputs["noise"])
+            x = torch.addcmul(x, noise, _columns(inputs["instance_noise"], x).to(noise.dtype))
+        return x
+
+    def _scores(self, seen: Tensor, *, twice: bool = False) -> Tensor:
+        """Score real and fake, the halves of `seen`: together, or apart where batch statistics would mix."""
+        if self._joint:
+            return self.d(seen, twice=twice)
+        return torch.cat([self.d(half, twice=twice) for half in seen.chunk(2, self._axis)], -1)
+
+    def _loss(self, inputs: Draws, compute: Callable[[str], Tensor]) -> Tensor:
+        """Return each GAN's loss under its own, `(*lead)`."""
+        names = [name for name in LOSSES if f"is_{name}" in inputs]
+        loss = compute(names[0])
+        for name in names[1:]:
+            loss = torch.where(inputs[f"is_{name}"], compute(name), loss)
+        return loss
+
+    def _penalty(self, seen: Tensor, inputs: Draws) -> Tensor | float:
+        """Return R1 (with R2 for relativistic losses) and WGAN-GP's penalty where they are due, `(*lead)`."""
+        real, fake = seen.chunk(2, self._axis)
+        penalty: Tensor | float = 0.0
+        if "r2" in inputs:
+            slopes = self._slopes(seen, self._scores).square().sum(-1)
+            real_slopes, fake_slopes = slopes.chunk(2, -1)
+            penalty = inputs["r1"] * real_slopes.mean(-1) + inputs["r2"] * fake_slopes.mean(-1)
+        elif "r1" in inputs:
+            penalty = inputs["r1"] * self._slopes(real, self.d).square().sum(-1).mean(-1)
+        if "gradient_penalty" in inputs:
+            slopes = self._slopes(torch.lerp(real, fake, inputs["mix"].to(real.dtype)), self.d)
+            penalty = penalty + inputs["gradient_penalty"] * (slopes.norm(dim=-1) - 1).square().mean(-1)
+        return penalty
+
+    def _slopes(self, x: Tensor, scores: Callable[..., Tensor]) -> Tensor:
+        """Return the gradient of D at every sample, `(*lead, N, D)`."""
+        x = x.detach().requires_grad_(True)
+        (gradient,) = torch.autograd.grad(scores(x, twice=True).sum(), x, create_graph=True)
+        return gradient.flatten(self._axis + 1)
+
+    @torch.no_grad()
+    def _average(self, weight: Tensor) -> None:
+        pairs = zip(self.g_ema.tensors().values(), self.g.network.tensors().values(), strict=True)
+        for averaged, now in pairs:
+            if now.is_floating_point():
+                averaged.lerp_(now, _columns(weight, now).to(now.dtype))
+            else:
+                averaged.copy_(now)
+
+    def _total(self) -> Tensor:
+        """Return a sum `(*lead)` over all that training changes, finite only if all of it is.
+
+        A second moment that overflows leaves the weights finite but stuck: they would never move again. Nor
+        do running statistics that overflow stop G's training, but the averaged generator makes nothing then.
+        """
+        parts = [self.g.vector, self.d.vector, self.g.moments["exp_avg_sq"], self.d.moments["exp_avg_sq"]]
+        parts += [buffer for buffer in self.g_ema.buffers if buffer.is_floating_point()]
+        return torch.stack([part.flatten(self._axis).sum(-1).double() for part in parts]).sum(0)
+
+    @torch.no_grad()
+    def _copy(self, *, back: bool) -> None:
+        """Copy all state from the members, or `back` to them; one GAN trains on its own tensors."""
+        if not self.lead:
+            return
+        stack = [self.g.tensors(), self.d.tensors(), self.g_ema.tensors()]
+        for i, trainer in enumerate(self.members):
+            for whole, own in zip(stack, trainer.parts(), strict=True):
+                for name, tensor in whole.items():
+                    source, target = (tensor[i], own[name]) if back else (own[name], tensor[i])
+                    target.copy_(source)
+
+
+def _columns(values: Tensor, like: Tensor) -> Tensor:
+    """Return one value a GAN in a shape that meets `like`, whose leading axes are those of `values`."""
+    return values.view(*values.shape, *(1,) * (like.ndim - values.ndim))

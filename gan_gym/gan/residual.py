@@ -15,16 +15,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_gym.gan.convolutional import halvings
+from gan_gym.gan.layers import Conv2d, GroupNorm, Linear, fold, unfold
 
 
 class _UpBlock(nn.Module):
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
-        self.first_norm = nn.GroupNorm(8, before)
-        self.first = nn.Conv2d(before, after, 3, padding=1)
-        self.second_norm = nn.GroupNorm(8, after)
-        self.second = nn.Conv2d(after, after, 3, padding=1)
-        self.skip = nn.Conv2d(before, after, 1, bias=False)
+        self.first_norm = GroupNorm(8, before)
+        self.first = Conv2d(before, after, 3, padding=1)
+        self.second_norm = GroupNorm(8, after)
+        self.second = Conv2d(after, after, 3, padding=1)
+        self.skip = Conv2d(before, after, 1, bias=False)
         nn.init.zeros_(self.second.weight)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -38,9 +39,9 @@ class _UpBlock(nn.Module):
 class _DownBlock(nn.Module):
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(before, after, 3, padding=1)
-        self.second = nn.Conv2d(after, after, 3, padding=1)
-        self.skip = nn.Conv2d(before, after, 1, bias=False)
+        self.first = Conv2d(before, after, 3, padding=1)
+        self.second = Conv2d(after, after, 3, padding=1)
+        self.skip = Conv2d(before, after, 1, bias=False)
         nn.init.zeros_(self.second.weight)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -58,21 +59,24 @@ class ResidualGenerator(nn.Module):
         width: channels at full size; doubled towards the latent, at most eightfold. A multiple of 8.
     """
 
+    stackable = True
+
     def __init__(self, shape: tuple[int, ...], z_dim: int = 64, width: int = 64) -> None:
         super().__init__()
         n, (height, base_width) = halvings(shape, "residual")
         channels = [width * min(2**k, 8) for k in reversed(range(n + 1))]
         self.z_dim = z_dim
         self.base = (channels[0], height, base_width)
-        self.project = nn.Linear(z_dim, math.prod(self.base))
+        self.project = Linear(z_dim, math.prod(self.base))
         self.blocks = nn.Sequential(*(_UpBlock(a, b) for a, b in pairwise(channels)))
-        self.norm = nn.GroupNorm(8, width)
-        self.to_patch = nn.Conv2d(width, shape[0], 3, padding=1)
+        self.norm = GroupNorm(8, width)
+        self.to_patch = Conv2d(width, shape[0], 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Map `(N, z_dim)` latents to `(N, 3, H, W)` patches in [-1, 1]."""
-        hidden = self.blocks(self.project(z).view(-1, *self.base))
-        return torch.tanh(self.to_patch(F.silu(self.norm(hidden))))
+        """Map `(..., N, z_dim)` latents to `(..., N, 3, H, W)` patches in [-1, 1]."""
+        hidden = self.blocks(fold(self.project(z).unflatten(-1, self.base)))
+        patches = torch.tanh(self.to_patch(F.silu(self.norm(hidden))))
+        return unfold(patches, z) if z.ndim == 3 else patches
 
 
 class ResidualDiscriminator(nn.Module):
@@ -83,16 +87,18 @@ class ResidualDiscriminator(nn.Module):
         width: channels at full size; doubled with each halving, at most eightfold.
     """
 
+    stackable = True
+
     def __init__(self, shape: tuple[int, ...], width: int = 64) -> None:
         super().__init__()
         n, (height, base_width) = halvings(shape, "residual")
         channels = [width * min(2**k, 8) for k in range(n + 1)]
-        self.from_patch = nn.Conv2d(shape[0], width, 3, padding=1)
+        self.from_patch = Conv2d(shape[0], width, 3, padding=1)
         self.blocks = nn.Sequential(*(_DownBlock(a, b) for a, b in pairwise(channels)))
-        self.score = nn.Linear(channels[-1] * height * base_width, 1)
+        self.score = Linear(channels[-1] * height * base_width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `(N, 3, H, W)` patches to `(N,)` logits."""
-        hidden = F.leaky_relu(self.blocks(self.from_patch(x)), 0.2)
-        logits: Tensor = self.score(hidden.flatten(1))
-        return logits.squeeze(1)
+        """Map `(..., N, 3, H, W)` patches to `(..., N)` logits."""
+        maps = F.leaky_relu(self.blocks(self.from_patch(fold(x))), 0.2)
+        logits: Tensor = self.score((unfold(maps, x) if x.ndim == 5 else maps).flatten(-3))
+        return logits.squeeze(-1)

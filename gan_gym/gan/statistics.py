@@ -44,7 +44,8 @@ class Statistics:
     d_straightness: float = 0.0
     """The same for the discriminator."""
     diverged: bool = False
-    """Whether a loss, gradient or update was not finite; the others then hold their last finite values."""
+    """Whether a loss, gradient, update or weight was not finite; the others then hold their last finite
+    values."""
 
     def as_dict(self) -> dict[str, float]:
         """Return the fields by name."""
@@ -68,13 +69,16 @@ class Recorder:
         """Record six norms of a measured step, each `batch`: gradient, update, weight norm of G, then D."""
         self.norms += norms
 
-    def summary(self, last: list[Statistics], moved: Tensor, sizes: tuple[int, int]) -> list[Statistics]:
+    def summary(
+        self, last: list[Statistics], moved: Tensor, sizes: tuple[int, int], total: Tensor
+    ) -> list[Statistics]:
         """Reduce the block to one `Statistics` a GAN.
 
         Args:
             last: what to show where a value is not finite, one a GAN.
-            moved: `(2, n)` distance between the weights after and before the block, for G and D.
+            moved: `(2, *batch)` distance between the weights after and before the block, for G and D.
             sizes: number of parameters of G and D.
+            total: `batch`, finite only if all that was trained is.
         """
         n = len(last)
         losses = torch.stack(self.losses).view(-1, 2, n)
@@ -94,12 +98,13 @@ class Recorder:
                 logits.sign().mean((0, 3)).T,
                 gradient / entries,
                 update / (weight + 1e-12),
-                moved / (update * n_steps + 1e-12),
+                moved.view(2, n) / (update * n_steps + 1e-12),
+                total.view(1, n),
             ]
         ).T.tolist()
         names = [name for name in Statistics.__dataclass_fields__ if name != "diverged"]
         summaries = []
         for row, before in zip(values, last, strict=True):
-            finite = {name: value for name, value in zip(names, row, strict=True) if math.isfinite(value)}
-            summaries.append(replace(before, **finite, diverged=len(finite) < len(names)))
+            finite = {name: value for name, value in zip(names, row, strict=False) if math.isfinite(value)}
+            summaries.append(replace(before, **finite, diverged=not all(map(math.isfinite, row))))
         return summaries

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from torch import Tensor, nn
 
 from gan_gym.data.mixtures import MixtureSampler
 from gan_gym.gan import GANTrainer, Settings, TrainerConfig, build_networks
@@ -33,3 +34,27 @@ def make_trainer(grid: MixtureSampler) -> MakeTrainer:
         return GANTrainer(*networks, grid, config, Settings(**settings), seed=seed, similarity=similarity)
 
     return make
+
+
+class _Double(nn.Module):
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module.double()
+        self.z_dim = getattr(module, "z_dim", None)
+        self.joint = getattr(module, "joint", True)
+        self.stackable = getattr(module, "stackable", False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.module(x.double())
+        return result
+
+
+@pytest.fixture
+def double_pair() -> Callable[..., tuple[nn.Module, nn.Module]]:
+    """Build networks in double precision, where Adam does not blow rounding errors up to full steps."""
+
+    def build(networks: str, shape: tuple[int, ...], seed: int) -> tuple[nn.Module, nn.Module]:
+        g, d = build_networks(networks, shape, seed)
+        return _Double(g), _Double(d)
+
+    return build

@@ -64,7 +64,7 @@ def _gradients(discriminator: nn.Module, loss: str, gamma: float, n_steps: int =
     gradients = []
     for _ in range(n_steps):
         trainer.train(1)
-        gradients.append(trainer.d.gradient.clone())
+        gradients.append(trainer.d.vector.grad.clone())
     return gradients
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,9 +10,8 @@ from torch import nn
 
 from gan_gym.data.mixtures import MixtureSampler
 from gan_gym.data.sampler import PatchSampler
-from gan_gym.gan import GANTrainer, Settings, TrainerConfig, build_networks
-from gan_gym.gan.population import can_batch, train_together
-from gan_gym.gan.residual import ResidualDiscriminator, ResidualGenerator
+from gan_gym.gan import NETWORKS, GANTrainer, Settings, TrainerConfig
+from gan_gym.gan.population import Population, can_batch, train_together
 
 MakeTrainer = Callable[..., GANTrainer]
 
@@ -24,6 +24,7 @@ MEMBERS: list[dict[str, Any]] = [
     {"loss": "relativistic", "r1_gamma": 1.0, "augment_p": 0.5, "beta1": 0.9},
     {"loss": "non_saturating", "r1_gamma": 0.5, "penalty_every": 2, "instance_noise": 0.1},
     {"loss": "hinge", "g_update_ratio": 1e-3, "d_update_ratio": 3e-3, "d_steps": 2.0},
+    {"loss": "wgan_gp", "r1_gamma": 0.2, "augment_p": 0.5},
 ]
 
 
@@ -52,21 +53,42 @@ def test_population_equals_its_members_alone(make_trainer: MakeTrainer, members:
     _assert_equal(together, alone)
 
 
-def test_population_of_convolutional_gans(make_trainer: MakeTrainer) -> None:
+@pytest.mark.parametrize("networks", [name for name in NETWORKS if name != "mlp"])
+def test_population_equals_its_members_alone_for_every_family(
+    double_pair: Callable[..., tuple[nn.Module, nn.Module]], networks: str
+) -> None:
+    """Batch statistics, real and generated patches scored apart, and the average's buffers included."""
     source = PatchSampler(PATCHES)
-    pairs = [[], []]
-    for trainers in pairs:
-        for seed in range(2):
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                pair = ResidualGenerator((3, 8, 8), 4, width=8), ResidualDiscriminator((3, 8, 8), width=8)
-            config, settings = TrainerConfig(batch_size=4), Settings(augment_p=0.5, r1_gamma=0.1 * seed)
-            trainers.append(GANTrainer(*pair, source, config, settings, seed=seed))
-    together, alone = pairs
-    train_together(together, 3)
+    settings = [
+        Settings(g_lr=1e-3, augment_p=0.5, r1_gamma=0.1),
+        Settings(instance_noise=0.2, d_steps=2.0, reward_weight=0.5),
+    ]
+    losses = ["relativistic", "wgan_gp"]
+    together, alone = (
+        [
+            GANTrainer(
+                *double_pair(networks, (3, 8, 8), seed),
+                source,
+                TrainerConfig(loss=loss, batch_size=4),
+                own,
+                seed=seed,
+                similarity=_similarity,
+            )
+            for seed, (own, loss) in enumerate(zip(settings, losses, strict=True))
+        ]
+        for _ in range(2)
+    )
+    train_together(together, 5)
     for trainer in alone:
-        trainer.train(3)
+        trainer.train(5)
     _assert_equal(together, alone)
+    z = torch.randn(2, 5, together[0].z_dim, generator=torch.Generator().manual_seed(0))
+    expected = torch.stack([trainer.sample(own) for trainer, own in zip(together, z, strict=True)])
+    torch.testing.assert_close(Population(together).sample(z), expected, rtol=1e-4, atol=1e-4)
+
+
+def _similarity(x: torch.Tensor) -> torch.Tensor:
+    return torch.sigmoid(x.flatten(1).sum(1))
 
 
 def test_a_diverged_member_leaves_the_others_alone(make_trainer: MakeTrainer) -> None:
@@ -89,10 +111,10 @@ def test_population_can_be_left_between_blocks(make_trainer: MakeTrainer) -> Non
     _assert_equal(trainers[1:2], [alone])
 
 
-class _NormalisedDiscriminator(nn.Module):
+class _PlainDiscriminator(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+        self.layers = nn.Linear(2, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         scores: torch.Tensor = self.layers(x)
@@ -100,20 +122,19 @@ class _NormalisedDiscriminator(nn.Module):
 
 
 def _refused(make: MakeTrainer) -> dict[str, list[GANTrainer]]:
-    light = [GANTrainer(*build_networks("light", (3, 8, 8), 0), PatchSampler(PATCHES)) for _ in range(2)]
-    light[1].source = light[0].source
     elsewhere = make()
     elsewhere.source = MixtureSampler.grid()
-    normalised = [make() for _ in range(2)]
-    for trainer in normalised:
-        trainer.d.module = _NormalisedDiscriminator()
+    plain = [make() for _ in range(2)]
+    for trainer in plain:
+        trainer.d.module = _PlainDiscriminator()
+    exact = make()
+    exact.config = replace(exact.config, precision="bfloat16")
     return {
-        "batch normalisation in G": light,
-        "batch normalisation in D": normalised,
+        "layers that take no stacked weights": plain,
         "other data": [make(), elsewhere],
         "other batch size": [make(), make(batch_size=4)],
-        "interpolates": [make(), make("wgan_gp")],
-        "similarity": [make(), make(reward_weight=0.5, similarity=lambda x: x.new_ones(len(x)))],
+        "other similarity": [make(), make(similarity=_similarity)],
+        "other precision": [make(), exact],
     }
 
 
@@ -125,3 +146,15 @@ def test_refuses_what_cannot_be_batched(make_trainer: MakeTrainer) -> None:
     assert can_batch([make_trainer(seed=0), make_trainer(seed=1)])
     with pytest.raises(ValueError, match="n_steps is 0"):
         train_together([make_trainer()], 0)
+
+
+def test_a_population_serves_other_members_than_it_was_made_for(make_trainer: MakeTrainer) -> None:
+    first, second, alone = ([make_trainer(seed=seed) for seed in seeds] for seeds in ((0, 1), (2, 3), (2, 3)))
+    population = Population(first)
+    population.train(first, 2)
+    before = first[0].g.vector.detach().clone()
+    population.train(second, 2)
+    for trainer in alone:
+        trainer.train(2)
+    _assert_equal(second, alone)
+    assert torch.equal(first[0].g.vector.detach(), before)

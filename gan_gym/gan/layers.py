@@ -1,0 +1,102 @@
+"""Layers whose weights may belong to many networks at once.
+
+With the weights of one network they are PyTorch's layers. With weights stacked along a leading axis of n
+networks, each network sees its own inputs in the same few kernels: `Linear` takes `(n, N, D)`, the layers of
+images take `(N, n C, H, W)`, the networks' channels beside each other (`fold` and `unfold` go between this and
+`(n, N, C, H, W)`).
+
+A network built from these layers alone, whose `forward` takes a leading axis too, can be trained in a
+population: it says so by `stackable = True`.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def fold(x: Tensor) -> Tensor:
+    """Put the channels of n networks' images `(n, N, C, H, W)` beside each other: `(N, n C, H, W)`."""
+    return x.transpose(0, 1).flatten(1, 2) if x.ndim == 5 else x
+
+
+def unfold(x: Tensor, like: Tensor) -> Tensor:
+    """Undo `fold` where `like`, an input or output of all the networks, has a leading axis of networks."""
+    return x.unflatten(1, (len(like), -1)).transpose(0, 1)
+
+
+class Linear(nn.Linear):
+    """`nn.Linear`, of n networks `(n, N, D)` to `(n, N, K)`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply each network's weights to its own inputs."""
+        if self.weight.ndim == 2:
+            return super().forward(input)
+        if self.bias is None:
+            return torch.bmm(input, self.weight.mT)
+        return torch.baddbmm(self.bias.unsqueeze(1), input, self.weight.mT)
+
+
+class Conv2d(nn.Conv2d):
+    """`nn.Conv2d`, of n networks as one convolution of n groups."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply each network's kernels to its own channels."""
+        if self.weight.ndim == 4:
+            return super().forward(input)
+        bias = None if self.bias is None else self.bias.flatten()
+        weight = self.weight.flatten(0, 1)
+        return F.conv2d(input, weight, bias, self.stride, self.padding, groups=len(self.weight))
+
+
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """`nn.ConvTranspose2d`, of n networks as one convolution of n groups."""
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Apply each network's kernels to its own channels."""
+        if self.weight.ndim == 4:
+            return super().forward(input, output_size)
+        bias = None if self.bias is None else self.bias.flatten()
+        weight = self.weight.flatten(0, 1)
+        return F.conv_transpose2d(
+            input,
+            weight,
+            bias,
+            self.stride,
+            self.padding,
+            groups=len(self.weight),  # type: ignore[arg-type]
+        )
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """`nn.BatchNorm2d`: a network's statistics are of its own channels anyway."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise every channel over the batch."""
+        if self.weight.ndim == 1:
+            return super().forward(input)
+        mean, var = self.running_mean, self.running_var
+        if self.training and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+        return F.batch_norm(
+            input,
+            None if mean is None else mean.view(-1),
+            None if var is None else var.view(-1),
+            self.weight.flatten(),
+            self.bias.flatten(),
+            self.training or mean is None,
+            0.0 if self.momentum is None else self.momentum,
+            self.eps,
+        )
+
+
+class GroupNorm(nn.GroupNorm):
+    """`nn.GroupNorm` of n networks, whose groups do not mix."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise every group of channels of every sample."""
+        if self.weight.ndim == 1:
+            return super().forward(input)
+        groups = len(self.weight) * self.num_groups
+        return F.group_norm(input, groups, self.weight.flatten(), self.bias.flatten(), self.eps)
