@@ -16,10 +16,10 @@ Seconds of an inner step of `GANTrainer` over those of `PlainLoop`, on the netwo
 The same inner step over the time that its matrix products and convolutions alone would take at the rate of
 one batched product of an MLP GAN's size (the floor; the count and the rate are printed):
 
-- `inner_step_over_arithmetic_mlp`: on a CPU far above 1: a step of one MLP GAN is some hundred kernels of a
-  few microseconds each, and launching them is what limits it; a population launches them once for all;
-- `inner_step_over_arithmetic_conv`: near 1 to 3: arithmetic limits it, and batch normalisation, activations
-  and Adam, which move bytes.
+- `inner_step_over_arithmetic_mlp`: far above 1, as calling some hundred small operations limits the step of
+  one MLP GAN; a population calls them once for all;
+- `inner_step_over_arithmetic_conv`: on a CPU near 2, as arithmetic limits it: three quarters of the time go
+  into convolutions, the rest into batch normalisation, activations and Adam, which move bytes.
 
 Share of an env step that is not the GAN's own updates, at the contract's defaults:
 

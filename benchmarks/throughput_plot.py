@@ -18,6 +18,12 @@ from benchmarks.timing import Ratio
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 """Okabe & Ito's, which colour-blind readers tell apart."""
 MARKERS = "osD^vP"
+LABELS = {
+    "single": "single environments, 1 process",
+    "subproc": "SubprocVecEnv, 2 workers",
+    "async": "AsyncVectorEnv, a worker each",
+}
+"""Longer labels of curves."""
 LIMIT: dict[str, Any] = {"color": "#444444", "linestyle": "--", "linewidth": 1}
 
 
@@ -58,8 +64,10 @@ class Curves:
 
 
 CURVES = (
-    Curves("population, mlp", "MLP GANs: population over others", "times as many GAN steps/s", 1, False),
-    Curves("population, conv", "Convolutional GANs: the same", "times as many GAN steps/s", 1, False),
+    Curves("population, mlp", "MLP GANs: population over ...", "times as many GAN steps/s", 1, False),
+    Curves(
+        "population, conv", "Convolutional GANs: population over ...", "times as many GAN steps/s", 1, False
+    ),
     Curves("population", "Populations and single environments", "ms per inner step of one GAN"),
     Curves("image size", "Image size (light networks, batch 8)", "ms per inner step"),
     Curves("batch size", "Batch size", "ms per inner step"),
@@ -97,7 +105,7 @@ def _draw_bars(axis: Axes, bars: Bars, ratios: dict[str, Ratio]) -> None:
 def _draw_curves(axis: Axes, panel: Curves, curves: list[Curve]) -> None:
     for curve, colour, marker in zip(curves, COLOURS, MARKERS, strict=False):
         middle, low, high = panel.factor * np.array([(r.ratio, r.low, r.high) for r in curve.y]).T
-        axis.plot(curve.x, middle, color=colour, marker=marker, label=curve.label)
+        axis.plot(curve.x, middle, color=colour, marker=marker, label=LABELS.get(curve.label, curve.label))
         axis.fill_between(curve.x, low, high, color=colour, alpha=0.2, linewidth=0)
     ticks = sorted({x for curve in curves for x in curve.x})
     axis.set_xscale("log")
