@@ -89,16 +89,18 @@ def make_env(
 
     On a GPU, and for a single environment, it is one population of GANs in this process. On a CPU it is one
     worker process a core (`cores.usable_cores`), each with an even share of the environments as a population
-    on one thread; shares of small GANs are not made so small that being one population gains nothing. All
-    forms give equal results. Which was chosen, and why, is logged.
+    on one thread; few MLP GANs stay one population in this process. Results agree within float tolerance;
+    equal bits need an equal number of processes. Which form was chosen, and why, is logged.
+
+    Where other programs keep the cores busy, one process is faster than several that wait for each other.
 
     Args:
         id: one of this package's ids.
         algo: a name in `ALGOS`.
         n_envs: number of environments.
         seed: environment i starts with `seed + i`.
-        n_processes: how many processes train the GANs; 1 is this one alone, `None` as many as is fastest.
-            Give it where several programs share the machine.
+        n_processes: how many processes train the GANs; 1 is this one alone, `None` as many as are fastest
+            on a machine that does nothing else.
         kwargs: arguments of the environment.
 
     Raises:

@@ -22,6 +22,7 @@ from agents.controller import CLIP, Controller, policy_arguments
 from agents.environments import make_env
 from agents.imitation import HYPERPARAMETERS, imitate
 from agents.random_state import isolated_random_state
+from agents.workers import WorkersVecEnv
 from gan_gym.knobs import DEFAULT_KNOBS
 
 logger = logging.getLogger(__name__)
@@ -148,6 +149,7 @@ def train(
             "environment": id if isinstance(id, str) else "custom",
             "total_timesteps": total_timesteps,
             "n_envs": vector.num_envs,
+            "n_processes": len(vector.links) if isinstance(vector, WorkersVecEnv) else 1,
             "seed": seed,
             "env_kwargs": arguments,
             "imitated": imitated,

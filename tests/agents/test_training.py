@@ -47,6 +47,7 @@ def test_trains_on_an_id_and_says_where_it_comes_from(tmp_path) -> None:
     assert controller.card["environment"] == "GridGAN-v0"
     assert controller.card["env_kwargs"]["instances"] == "train"
     assert controller.card["seed"] == 5
+    assert controller.card["n_processes"] == 1
     assert json.loads(json.dumps(controller.card)) == controller.card
     assert list(tmp_path.glob("events.*"))
 
