@@ -44,7 +44,9 @@ def measure(fakes: Tensor, real: Tensor, widths: Sequence[float]) -> Measured:
     at_a_time = max(1, _room(fakes.device) // n_distances)
     buffers = fakes.new_empty(2, min(at_a_time, len(fakes)) * n_distances)
     parts = [_measure(part, real, widths, buffers) for part in torch.split(fakes, at_a_time)]
-    return Measured(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+    return Measured(
+        *(torch.cat(tensors) if len(parts) > 1 else tensors[0] for tensors in zip(*parts, strict=True))
+    )
 
 
 @torch.no_grad()

@@ -6,8 +6,10 @@ All of them are functions of two distance matrices (fake–real, fake–fake) an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -21,6 +23,8 @@ _COLLAPSED = 0.5
 repeated, lies closer to the real data than the varied samples of a mediocre generator do."""
 _N_KERNELS = 3
 _N_DRAWS = 8
+
+_Value = TypeVar("_Value", float, Tensor)
 
 
 @dataclass(frozen=True)
@@ -116,13 +120,15 @@ class ReferenceStatistics:
         wide = max(float(among_real.median()), tiny)
         narrow = min(2 * self.coverage_scale, wide)
         self.kernel_widths = [narrow * (wide / narrow) ** (k / (_N_KERNELS - 1)) for k in range(_N_KERNELS)]
-        self._kernels_real = measure(real[None], real, self.kernel_widths).kernels_among
+        self._kernels_real: list[float] = (
+            measure(real[None], real, self.kernel_widths).kernels_among[0].tolist()
+        )
 
-        ones = torch.stack([self.raw(draw) for draw in held_draws]).mean(dim=0)
-        zeros = torch.stack([self.raw(draw) for draw in noise_draws]).mean(dim=0)
-        zeros[2] = self._coverage(across).max()
-        self._zero = zeros[:3]
-        self._span = (ones[:3] - zeros[:3]).clamp_min(1e-6)
+        held_raw, noise_raw = (self.raw(torch.stack(draws)) for draws in (held_draws, noise_draws))
+        self._zero = torch.tensor(noise_raw, dtype=torch.float64).mean(dim=0)[:3].tolist()
+        self._zero[2] = float(self._coverage(across).max())
+        ones = torch.tensor(held_raw, dtype=torch.float64).mean(dim=0)[:3].tolist()
+        self._span = [max(one - zero, 1e-6) for one, zero in zip(ones, self._zero, strict=True)]
 
     def score(self, fake_features: Tensor) -> Similarity:
         """Score fakes `(N, D)`; fakes that are not finite score nothing.
@@ -139,38 +145,53 @@ class ReferenceStatistics:
         Raises:
             ValueError: if a set has fewer than 2 fakes or their dimensions differ from the references'.
         """
-        raw = self.raw(_shaped("fake_features", fake_features, 2, self.real, n_dims=3))
-        linear = (raw[:, :3] - self._zero) / self._span
-        scores = torch.cat([_calibrate(linear[:, :2]), linear[:, 2:].clamp(0, 1), raw[:, 3:].clamp_max(2)], 1)
-        finite = torch.isfinite(raw).all(dim=1, keepdim=True)
         return [
-            _joined(fidelity, coverage, diversity, kernel)
-            for fidelity, kernel, coverage, diversity in scores.where(finite, 0).tolist()
+            self._calibrated(*raw) if all(map(math.isfinite, raw)) else NOTHING
+            for raw in self.raw(_shaped("fake_features", fake_features, 2, self.real, n_dims=3))
         ]
+
+    def _calibrated(self, *raw: float) -> Similarity:
+        fidelity, kernel, coverage = (
+            (value - zero) / span for value, zero, span in zip(raw, self._zero, self._span, strict=False)
+        )
+        return _joined(
+            _calibrate(min(fidelity, 1.0)),
+            min(max(coverage, 0.0), 1.0),
+            min(raw[3], 2.0),
+            _calibrate(min(kernel, 1.0)),
+        )
 
     @torch.no_grad()
     def closeness(self, fake_features: Tensor) -> Tensor:
         """Return the calibrated fidelity `(N,)` in [0, 1] of each fake alone; 0 where it is not finite."""
         fake = _shaped("fake_features", fake_features, 1, self.real)
         raw = self._fidelity(squared_distances(fake, self.real).amin(dim=1))
-        return torch.nan_to_num(_calibrate((raw - self._zero[0]) / self._span[0]), nan=0.0)
+        linear = ((raw - self._zero[0]) / self._span[0]).clamp_max(1)
+        return torch.nan_to_num(_calibrate(linear), nan=0.0)
 
     def to(self, device: torch.device | str) -> ReferenceStatistics:
         """Move the references to `device`; returns itself."""
-        for name in ("real", "_zero", "_span", "_kernels_real"):
-            setattr(self, name, getattr(self, name).to(device))
+        self.real = self.real.to(device)
         return self
 
     @torch.no_grad()
-    def raw(self, fake: Tensor) -> Tensor:
-        """Return fidelity, kernel, coverage, diversity `(*n, 4)` of fakes `(*n, N, D)`, uncalibrated."""
-        measured = measure(fake.reshape(-1, *fake.shape[-2:]), self.real, self.kernel_widths)
+    def raw(self, fakes: Tensor) -> list[tuple[float, float, float, float]]:
+        """Return fidelity, kernel, coverage and diversity, uncalibrated, of n sets of fakes `(n, N, D)`."""
+        measured = measure(fakes, self.real, self.kernel_widths)
         fidelity = self._fidelity(measured.nearest_real).mean(dim=1)
         coverage = self._coverage(measured.nearest_fake)
-        diversity = measured.spread / max(self._mean_real, 1e-12)
-        alone = (measured.kernels_among + self._kernels_real).clamp_min(1e-12)
-        kernel = (2 * measured.kernels_across / alone).mean(dim=1)
-        return torch.stack([fidelity, kernel, coverage, diversity], dim=1).reshape(*fake.shape[:-2], 4)
+        columns = (fidelity, coverage, measured.spread, *measured.kernels_across.unbind(1))
+        rows = torch.stack([*columns, *measured.kernels_among.unbind(1)], dim=1).tolist()  # one host read
+        return [
+            (fidelity, self._kernel(kernels), coverage, spread / max(self._mean_real, 1e-12))
+            for fidelity, coverage, spread, *kernels in rows
+        ]
+
+    def _kernel(self, means: list[float]) -> float:
+        across, among = means[:_N_KERNELS], means[_N_KERNELS:]
+        terms = zip(across, among, self._kernels_real, strict=True)
+        overlaps = [2 * fake_real / max(fake + real, 1e-12) for fake_real, fake, real in terms]
+        return sum(overlaps) / _N_KERNELS
 
     def _fidelity(self, squared: Tensor) -> Tensor:
         return -torch.log1p(squared / self.fidelity_scale**2)
@@ -209,11 +230,10 @@ def _joined(fidelity: float, coverage: float, diversity: float, kernel: float) -
     return Similarity(fidelity, coverage, diversity, kernel, (f1 + varied * kernel) / 2)
 
 
-def _calibrate(linear: Tensor) -> Tensor:
-    """Map 0 (noise) to the toe and 1 (held-out) to 1 by a line, cut above; fall slowly below."""
-    above = _TOE + (1 - _TOE) * linear
-    below = _TOE / (1 - linear.clamp_max(0) * (1 - _TOE) / _TOE)
-    return torch.where(linear > 0, above, below).clamp_max(1)
+def _calibrate(linear: _Value) -> _Value:
+    """Map 0 (noise) to the toe and 1 (held-out) to 1 by a line; fall slowly below 0."""
+    above, below = (abs(linear) + linear) / 2, (abs(linear) - linear) / 2
+    return _TOE / (1 + below * ((1 - _TOE) / _TOE)) + (1 - _TOE) * above
 
 
 def _draw(features: Tensor, n: int, generator: torch.Generator) -> Tensor:

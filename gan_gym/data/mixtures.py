@@ -63,14 +63,15 @@ class MixtureSampler:
             For each set, modes with at least 1 and with at least 20 points of high quality, and the share of
             such points.
         """
-        counts = torch.stack([self._count(one) for one in points])
+        coordinates = points.mT.contiguous()
+        counts = torch.stack([self._count(x, y) for x, y in coordinates])
         return summarise(counts, counts.sum(dim=1) / points.shape[1])
 
-    def _count(self, points: Tensor) -> Tensor:
-        """Return how many of `(N, 2)` points are of high quality and nearest to each mode, `(K,)`."""
-        (x, y), (x_centres, y_centres) = points.t(), self.centres.to(points.device)[:, :, None].unbind(1)
-        squared = (x - x_centres).square_().add_((y - y_centres).square_())
+    def _count(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return how many points `(N,)` of high quality are nearest to each mode, `(K,)`."""
+        centres = self.centres.to(x.device)[:, :, None]
+        squared = (x - centres[:, 0]).square_()
+        across = y - centres[:, 1]
+        squared.addcmul_(across, across)
         nearest = squared.amin(dim=0)
-        near = torch.where(nearest < (3 * self.std) ** 2, nearest, -1)
-        counts: Tensor = squared.le_(near).sum(dim=1)
-        return counts
+        return squared.le_(nearest) @ nearest.lt_((3 * self.std) ** 2)  # yes is 1, no is 0

@@ -121,10 +121,8 @@ def test_what_is_climbed_is_what_is_scored() -> None:
     generator = torch.Generator().manual_seed(0)
     real, fake = torch.randn(300, 4, generator=generator), 0.5 + torch.randn(64, 4, generator=generator)
     reference = ReferenceStatistics(real, noise_features=real + 9, n_fakes=64)
-    fidelity, kernel, coverage, _ = reference.raw(fake)
-    assert float(goodhart.soft_quality(reference, fake)) == pytest.approx(
-        float(fidelity + kernel + coverage), 1e-4
-    )
+    ((fidelity, kernel, coverage, _),) = reference.raw(fake[None])
+    assert float(goodhart.soft_quality(reference, fake)) == pytest.approx(fidelity + kernel + coverage, 1e-4)
 
 
 @pytest.mark.usefixtures("small")
