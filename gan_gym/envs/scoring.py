@@ -34,9 +34,7 @@ def score_gans(problem: Problem, trainers: Sequence[GANTrainer], latents: Sequen
         trainers: the GANs.
         latents: `(N, z_dim)` for each of them.
     """
-    intact = [
-        i for i, trainer in enumerate(trainers) if not trainer.statistics.diverged and trainer.is_finite
-    ]
+    intact = [i for i, trainer in enumerate(trainers) if not trainer.statistics.diverged]
     scores = [Score(NOTHING, NO_MODES if problem.count_modes else NOT_COUNTED, diverged=True)] * len(trainers)
     if intact:
         samples = samples_of([trainers[i] for i in intact], [latents[i] for i in intact])
