@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 
 EPSILON = 1e-8
 """As in `torch.optim.Adam`."""
 
+Moments = dict[str, Tensor]
+"""`exp_avg` and `exp_avg_sq` `(*lead, P)`, and `step` `(*lead)`, as in the state of `torch.optim.Adam`."""
+
+
+def no_moments(vector: Tensor) -> Moments:
+    """Return the moments of a vector before its first step."""
+    zeros = torch.zeros_like(vector, requires_grad=False)
+    return {"exp_avg": zeros, "exp_avg_sq": zeros.clone(), "step": torch.zeros((), device=vector.device)}
+
 
 @torch.no_grad()
 def adam_(
     vector: Tensor,
     gradient: Tensor,
-    moments: Mapping[str, Tensor],
+    moments: Moments,
     *,
     lr: Tensor,
     beta1: Tensor,
@@ -29,7 +36,7 @@ def adam_(
     Args:
         vector: `(*lead, P)` weights.
         gradient: the same shape.
-        moments: `exp_avg` and `exp_avg_sq` of the same shape, and `step` `(*lead)`, as in `torch.optim.Adam`.
+        moments: changed too.
         lr: `(*lead)` float64 learning rates.
         beta1: `(*lead)` float64 first-moment decays.
         beta2: second-moment decay.

@@ -39,8 +39,8 @@ def _initialise(module: nn.Module) -> None:
 def score_maps(layer: Linear, maps: Tensor) -> Tensor:
     """Apply a linear layer to all of the maps `(N, C, H, W)`, read in the order in which they lie in memory.
 
-    Maps that lie channels last would otherwise be reordered, and mixed with gradients of the other order. Maps
-    of n networks `(n, N, C, H, W)` give `(n, N, K)`.
+    Maps that lie channels last would otherwise be reordered, and mixed with gradients of the other order.
+    Maps of n networks `(n, N, C, H, W)` give `(n, N, K)`.
     """
     if maps.ndim == 5 or not maps.is_contiguous(memory_format=torch.channels_last):
         return layer(maps.flatten(-3))  # type: ignore[no-any-return]

@@ -153,7 +153,7 @@ def _steps(
         start, stop = max(step - chunk * length, 0), min(step + n_steps - chunk * length, length)
         draws = kind.draw(length * n_updates * kind.rows, _rng(trainer, f"{side}/{kind.name}", chunk, kind))
         sizes = length, n_updates, kind.rows
-        parts.append({name: draw.unflatten(0, sizes)[start:stop] for name, draw in draws.items()})
+        parts.append({k: draw.view(*sizes, *draw.shape[1:])[start:stop] for k, draw in draws.items()})
     return parts[0] if len(parts) == 1 else {k: torch.cat([part[k] for part in parts]) for k in parts[0]}
 
 

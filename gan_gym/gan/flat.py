@@ -24,7 +24,7 @@ def views(vector: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
     lead = vector.shape[:-1]
     parts = torch.split(vector, [shape.numel() for shape in shapes], dim=-1)
     return [
-        part.unflatten(-1, (shape[0], shape[2], shape[3], shape[1])).movedim(-1, -3)
+        part.view(*lead, shape[0], shape[2], shape[3], shape[1]).movedim(-1, -3)
         if len(shape) == 4
         else part.view(*lead, *shape)
         for part, shape in zip(parts, shapes, strict=True)
@@ -70,7 +70,7 @@ class FlatModule:
     def __init__(
         self,
         module: nn.Module,
-        execution: Execution = Execution(),  # noqa: B008 (frozen)
+        execution: Execution = Execution(),
         *,
         trainable: bool = True,
     ) -> None:

@@ -24,9 +24,12 @@ class KnobTensors:
         members: one GAN or more; their settings stay as they are during a block.
         lead: `()` for one, `(n,)` for more.
         device: where updates are computed.
+        n_steps: inner steps of the block.
     """
 
-    def __init__(self, members: Sequence[GANTrainer], lead: tuple[int, ...], device: torch.device) -> None:
+    def __init__(
+        self, members: Sequence[GANTrainer], lead: tuple[int, ...], device: torch.device, n_steps: int
+    ) -> None:
         self.members, self.lead, self.device = members, lead, device
         settings = [t.settings for t in members]
         self.n_updates = [round(s.d_steps) for s in settings]
@@ -44,15 +47,17 @@ class KnobTensors:
         ratios = {"g": [s.g_update_ratio for s in settings], "d": [s.d_update_ratio for s in settings]}
         self._ratios = {name: self._column(asked) for name, asked in ratios.items() if any(asked)}
         self._gains = {name: self._column([t.gains[name] for t in members]) for name in self._ratios}
-        self._n_updates = {"g": 1.0, "d": self._column(self.n_updates)}
+        self._n_updates = {"g": torch.ones((), device=device), "d": self._column(self.n_updates)}
+        weights = [t.averaging_weight(i) for i in range(n_steps) for t in members]
+        self._averaging_weights = self._column(weights, n_steps)
         self._seen = {
             name: self._column(values)
             for name in ("augment_p", "instance_noise", "reward_weight")
             if any(values := [getattr(s, name) for s in settings])
         }
 
-    def _column(self, values: Sequence[float]) -> Tensor:
-        column = torch.tensor(values, dtype=torch.float64).view(self.lead)
+    def _column(self, values: Sequence[float], *steps: int) -> Tensor:
+        column = torch.tensor(values, dtype=torch.float64).view((*steps, *self.lead))
         if self.device.type == "cuda":
             column = column.pin_memory()
         return column.to(self.device, non_blocking=True)
@@ -79,10 +84,10 @@ class KnobTensors:
         penalties = {"r1": r1, "r2": r2, "gradient_penalty": wgan}
         return knobs | {name: self._column(values) for name, values in penalties.items() if any(values)}
 
-    def of_generator(self) -> Draws:
-        """Return what an update of G reads."""
-        weights = self._column([t.averaging_weight for t in self.members])
-        knobs = {"lr": self._rate("g"), "beta1": self._beta1, "averaging_weight": weights}
+    def of_generator(self, step: int) -> Draws:
+        """Return what an update of G reads in a step of the block."""
+        weight = self._averaging_weights[step]
+        knobs = {"lr": self._rate("g"), "beta1": self._beta1, "averaging_weight": weight}
         return knobs | self._is_loss | self._seen
 
     def follow_update_ratios(self, norms: Sequence[Tensor]) -> None:

@@ -2,8 +2,8 @@
 
 With the weights of one network they are PyTorch's layers. With weights stacked along a leading axis of n
 networks, each network sees its own inputs in the same few kernels: `Linear` takes `(n, N, D)`, the layers of
-images take `(N, n C, H, W)`, the networks' channels beside each other (`fold` and `unfold` go between this and
-`(n, N, C, H, W)`).
+images take `(N, n C, H, W)`, the networks' channels beside each other (`fold` and `unfold` go between this
+and `(n, N, C, H, W)`).
 
 A network built from these layers alone, whose `forward` takes a leading axis too, can be trained in a
 population: it says so by `stackable = True`.
@@ -23,7 +23,7 @@ def fold(x: Tensor) -> Tensor:
 
 def unfold(x: Tensor, like: Tensor) -> Tensor:
     """Undo `fold` where `like`, an input or output of all the networks, has a leading axis of networks."""
-    return x.unflatten(1, (len(like), -1)).transpose(0, 1)
+    return x.view(len(x), len(like), -1, *x.shape[2:]).transpose(0, 1)
 
 
 class Linear(nn.Linear):
@@ -33,9 +33,10 @@ class Linear(nn.Linear):
         """Apply each network's weights to its own inputs."""
         if self.weight.ndim == 2:
             return super().forward(input)
-        if self.bias is None:
+        bias: Tensor | None = self.bias
+        if bias is None:
             return torch.bmm(input, self.weight.mT)
-        return torch.baddbmm(self.bias.unsqueeze(1), input, self.weight.mT)
+        return torch.baddbmm(bias.unsqueeze(1), input, self.weight.mT)
 
 
 class Conv2d(nn.Conv2d):
@@ -59,14 +60,8 @@ class ConvTranspose2d(nn.ConvTranspose2d):
             return super().forward(input, output_size)
         bias = None if self.bias is None else self.bias.flatten()
         weight = self.weight.flatten(0, 1)
-        return F.conv_transpose2d(
-            input,
-            weight,
-            bias,
-            self.stride,
-            self.padding,
-            groups=len(self.weight),  # type: ignore[arg-type]
-        )
+        padding = 0 if isinstance(self.padding, str) else self.padding  # PyTorch takes no names here
+        return F.conv_transpose2d(input, weight, bias, self.stride, padding, groups=len(self.weight))
 
 
 class BatchNorm2d(nn.BatchNorm2d):

@@ -1,4 +1,4 @@
-"""One side of the game: the generator or the discriminator of one GAN or of many, with its optimizer."""
+"""One side of the game: the generator or the discriminator of one GAN or of many, with Adam's moments."""
 
 from __future__ import annotations
 
@@ -6,27 +6,25 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.optim.adam import adam
 
-from gan_gym.gan.adam import adam_
+from gan_gym.gan.adam import EPSILON, Moments, adam_
 from gan_gym.gan.flat import FlatModule
 
 
 class Player:
-    """A network and the state of its optimizer; of several GANs, stacked copies of theirs.
+    """A network and the moments of its optimizer; of several GANs, stacked copies of theirs.
 
     Args:
         networks: one a GAN, of one architecture.
-        optimizers: Adam over each network's vector.
+        moments: of each network's vector.
     """
 
-    def __init__(self, networks: Sequence[FlatModule], optimizers: Sequence[torch.optim.Adam]) -> None:
-        if len(networks) == 1:
-            self.network, self.optimizer = networks[0], optimizers[0]
-            self.moments = moments(networks[0], optimizers[0])
-        else:
-            rows = [moments(*pair) for pair in zip(networks, optimizers, strict=True)]
+    def __init__(self, networks: Sequence[FlatModule], moments: Sequence[Moments]) -> None:
+        self.network, self.moments = networks[0], moments[0]
+        if len(networks) > 1:
             self.network = FlatModule.stacked(networks)
-            self.moments = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+            self.moments = {name: torch.stack([row[name] for row in moments]) for name in moments[0]}
 
     def __call__(self, x: Tensor, *, twice: bool = False) -> Tensor:
         """Apply the networks, each to its own inputs; `twice` as in `FlatModule`."""
@@ -37,10 +35,7 @@ class Player:
         """The weights, `(P,)` or `(n, P)`, without gradients."""
         return self.network.vector.detach()
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Return all that training changes, not copied."""
-        return {**self.network.tensors(), **self.moments}
-
+    @torch.no_grad()
     def step(
         self, gradient: Tensor, lr: Tensor, beta1: Tensor, beta2: float, active: Tensor | None = None
     ) -> None:
@@ -48,12 +43,19 @@ class Player:
         if lr.ndim or lr.is_cuda:
             adam_(self.vector, gradient, self.moments, lr=lr, beta1=beta1, beta2=beta2, active=active)
             return
-        group = self.optimizer.param_groups[0]  # one GAN on a CPU: PyTorch's fused kernel is quicker
-        group["lr"], group["betas"] = float(lr), (float(beta1), beta2)
-        self.optimizer.step()
-
-
-def moments(network: FlatModule, optimizer: torch.optim.Adam) -> dict[str, Tensor]:
-    """Return the state of an optimizer over the network's vector: `exp_avg`, `exp_avg_sq` and `step`."""
-    state: dict[str, Tensor] = optimizer.state[network.vector]
-    return state
+        adam(  # one GAN on a CPU: PyTorch's fused kernel is quicker
+            [self.vector],
+            [gradient],
+            [self.moments["exp_avg"]],
+            [self.moments["exp_avg_sq"]],
+            max_exp_avg_sqs=[],
+            state_steps=[self.moments["step"]],
+            fused=True,
+            amsgrad=False,
+            beta1=float(beta1),
+            beta2=beta2,
+            lr=float(lr),
+            weight_decay=0.0,
+            eps=EPSILON,
+            maximize=False,
+        )

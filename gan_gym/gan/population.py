@@ -94,10 +94,12 @@ class Population:
         first = members[0]
         self.lead = (len(members),) if len(members) > 1 else ()
         self.device, self.config, self.similarity = first.device, first.config, first.similarity
-        self.g = Player([t.g for t in members], [t.g_optimizer for t in members])
-        self.d = Player([t.d for t in members], [t.d_optimizer for t in members])
+        self.g = Player([t.g for t in members], [t.g_moments for t in members])
+        self.d = Player([t.d for t in members], [t.d_moments for t in members])
         averaged = [t.g_ema for t in members]
         self.g_ema = FlatModule.stacked(averaged) if self.lead else averaged[0]
+        pair = self.g_ema.tensors().values(), self.g.network.tensors().values()
+        self._averages = list(zip(*pair, strict=True))
         self._axis = len(self.lead)
         self._joint: bool = getattr(first.d.module, "joint", True)
         self._replay = Replay(self.device, enabled=self.config.cuda_graphs)
@@ -122,7 +124,7 @@ class Population:
             )
         self.members = members
         self._copy(back=False)
-        knobs = KnobTensors(members, self.lead, self.device)
+        knobs = KnobTensors(members, self.lead, self.device, n_steps)
         g_tape, d_tape = (
             Tape(members, side, n_updates, n_steps, self.device)
             for side, n_updates in (("g", [1] * len(members)), ("d", knobs.n_updates))
@@ -161,7 +163,7 @@ class Population:
                 now if active is None else torch.where(_columns(active, now), now, old)
                 for now, old in zip(results, (d_loss, d_gradient, logits, x_real), strict=True)
             )
-        inputs = block.g_tape(i) | knobs.of_generator()
+        inputs = block.g_tape(i) | knobs.of_generator(i)
         if knobs.relativistic:
             inputs["real"] = x_real
         g_loss, g_gradient = self._replay("g", self._update_generator, inputs)
@@ -263,8 +265,7 @@ class Population:
 
     @torch.no_grad()
     def _average(self, weight: Tensor) -> None:
-        pairs = zip(self.g_ema.tensors().values(), self.g.network.tensors().values(), strict=True)
-        for averaged, now in pairs:
+        for averaged, now in self._averages:
             if now.is_floating_point():
                 averaged.lerp_(now, _columns(weight, now).to(now.dtype))
             else:
@@ -285,12 +286,21 @@ class Population:
         """Copy all state from the members, or `back` to them; one GAN trains on its own tensors."""
         if not self.lead:
             return
-        stack = [self.g.tensors(), self.d.tensors(), self.g_ema.tensors()]
+        stack = {
+            "g": self.g.network.tensors(),
+            "d": self.d.network.tensors(),
+            "g_ema": self.g_ema.tensors(),
+            "g_optimizer": self.g.moments,
+            "d_optimizer": self.d.moments,
+        }
         for i, trainer in enumerate(self.members):
-            for whole, own in zip(stack, trainer.parts(), strict=True):
-                for name, tensor in whole.items():
-                    source, target = (tensor[i], own[name]) if back else (own[name], tensor[i])
-                    target.copy_(source)
+            for part, own in trainer.parts().items():
+                for name, tensor in own.items():
+                    row = stack[part][name][i]
+                    if back:
+                        tensor.copy_(row)
+                    else:
+                        row.copy_(tensor)
 
 
 def _columns(values: Tensor, like: Tensor) -> Tensor:

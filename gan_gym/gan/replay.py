@@ -57,7 +57,7 @@ class Replay:
 
     def _beside(self, update: Update, inputs: Inputs) -> tuple[Tensor, ...]:
         """Run an update on a side stream, as a capture asks of the runs before it."""
-        current, side = torch.cuda.current_stream(self._device), torch.cuda.Stream(self._device)
+        current, side = torch.cuda.current_stream(self._device), torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         side.wait_stream(current)
         with torch.cuda.stream(side):
             outputs = update(inputs)

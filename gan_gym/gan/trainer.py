@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gan_gym.gan.adam import no_moments
 from gan_gym.gan.draws import Source, drawn
 from gan_gym.gan.flat import Execution, FlatModule
 from gan_gym.gan.knob_tensors import MAX_DERIVED_LR
 from gan_gym.gan.losses import LOSSES
-from gan_gym.gan.player import moments
 from gan_gym.gan.population import Population
 from gan_gym.gan.settings import Settings
 from gan_gym.gan.statistics import Statistics
@@ -52,7 +52,7 @@ class TrainerConfig:
     penalty_every: int = 4
     """Inner steps between two gradient penalties; their weight is multiplied by it (lazy regularisation)."""
     precision: str = "float32"
-    """A name in `PRECISIONS`: `"bfloat16"` computes under autocast; weights and their updates stay float32."""
+    """A name in `PRECISIONS`: `"bfloat16"` computes under autocast; weights and updates stay float32."""
     compile: bool = False
     """Whether `torch.compile` compiles the networks; worth its minute on long runs."""
     cuda_graphs: bool = True
@@ -110,22 +110,10 @@ class GANTrainer:
         self.g_ema = FlatModule(averaged, Execution(execution.autocast), trainable=False)
         self.g = FlatModule(generator.to(self.device).train(), execution)
         self.d = FlatModule(discriminator.to(self.device).train(), execution)
-        self.g_optimizer, self.d_optimizer = self._adam(self.g), self._adam(self.d)
+        self.g_moments, self.d_moments = no_moments(self.g.vector), no_moments(self.d.vector)
         self.gains = {"g": self._first_gain(self.g), "d": self._first_gain(self.d)}
         self.n_images = 0
         self.statistics = Statistics()
-
-    def _adam(self, network: FlatModule) -> torch.optim.Adam:
-        # One flat parameter makes the fused optimizer a single kernel; its state exists from the start, so
-        # that saving and loading need no special case before the first step.
-        optimizer = torch.optim.Adam([network.vector], betas=(0.0, self.config.beta2), fused=True)
-        zeros = torch.zeros_like(network.vector, requires_grad=False)
-        optimizer.state[network.vector] = {
-            "step": torch.zeros((), device=self.device),
-            "exp_avg": zeros.clone(),
-            "exp_avg_sq": zeros,
-        }
-        return optimizer
 
     @staticmethod
     def _first_gain(network: FlatModule) -> float:
@@ -163,10 +151,10 @@ class GANTrainer:
         """Whether the next inner step holds gradient penalties."""
         return (self.n_images // self.config.batch_size) % self.config.penalty_every == 0
 
-    @property
-    def averaging_weight(self) -> float:
-        """How far the averaged generator moves to the current one in the next inner step."""
-        halflife = min(self.config.ema_halflife, (self.n_images + self.config.batch_size) / 20)
+    def averaging_weight(self, step: int = 0) -> float:
+        """Return how far the averaged generator moves to the current one, `step` inner steps from now."""
+        n_images = self.n_images + (step + 1) * self.config.batch_size
+        halflife = min(self.config.ema_halflife, n_images / 20)
         return 1 - math.pow(0.5, self.config.batch_size / halflife)
 
     @torch.no_grad()
@@ -174,23 +162,20 @@ class GANTrainer:
         """Map latents `(N, z_dim)` to samples of the averaged generator, `(N, *shape)`."""
         return self.g_ema(z.to(self.device))
 
-    def parts(self) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
-        """Return all tensors that training changes, not copied: of G, D and the averaged G."""
-        return (
-            self.g.tensors() | moments(self.g, self.g_optimizer),
-            self.d.tensors() | moments(self.d, self.d_optimizer),
-            self.g_ema.tensors(),
-        )
+    def parts(self) -> dict[str, dict[str, Tensor]]:
+        """Return all tensors that training changes, not copied: of G, D, the averaged G, both optimizers."""
+        return {
+            "g": self.g.tensors(),
+            "d": self.d.tensors(),
+            "g_ema": self.g_ema.tensors(),
+            "g_optimizer": self.g_moments,
+            "d_optimizer": self.d_moments,
+        }
 
     def _tensors(self) -> dict[str, Tensor]:
-        """Return all tensors that training changes by name, not copied."""
-        networks = {"g": self.g.tensors(), "d": self.d.tensors(), "g_ema": self.g_ema.tensors()}
-        optimizers = {
-            "g_optimizer": moments(self.g, self.g_optimizer),
-            "d_optimizer": moments(self.d, self.d_optimizer),
+        return {
+            f"{name}.{key}": tensor for name, part in self.parts().items() for key, tensor in part.items()
         }
-        parts = networks | optimizers
-        return {f"{name}.{key}": tensor for name, part in parts.items() for key, tensor in part.items()}
 
     def state(self) -> State:
         """Return a copy of all that training changes: tensors, and JSON-able values."""

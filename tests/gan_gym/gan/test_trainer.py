@@ -208,7 +208,7 @@ def test_averaging_follows_its_formula_and_ramps_up(make_trainer: MakeTrainer) -
         averaged = keep * averaged + (1 - keep) * trainer.g.vector.detach()
         torch.testing.assert_close(trainer.g_ema.vector.detach(), averaged, rtol=1e-5, atol=1e-6)
     trainer.n_images = 10**6
-    assert 1 - trainer.averaging_weight == pytest.approx(0.5 ** (8 / 2500))
+    assert 1 - trainer.averaging_weight() == pytest.approx(0.5 ** (8 / 2500))
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -239,7 +239,7 @@ def test_one_bad_weight_is_divergence(make_trainer: MakeTrainer, network: str, v
 
 def test_second_moments_that_overflow_are_divergence(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer()
-    trainer.d_optimizer.state[trainer.d.vector]["exp_avg_sq"][0] = math.inf
+    trainer.d_moments["exp_avg_sq"][0] = math.inf
     trainer.train(1)
     assert bool(trainer.d.vector.isfinite().all())
     assert trainer.statistics.diverged
