@@ -52,6 +52,10 @@ class TrainConfig:
     """`light`, `residual`, or `auto`: residual on a GPU, light elsewhere."""
     loss: str = "non_saturating"
     """non_saturating, hinge, least_squares, wgan_gp or relativistic."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What the GAN is computed in; `bfloat16` is for GPUs."""
+    compile: bool = False
+    """Compile the networks first: worth its minute on long runs on a GPU."""
     knobs: list[str] | None = None
     """Knobs that a baseline or --learn may turn; a trained controller brings its own."""
     reward_model: str = "refine"

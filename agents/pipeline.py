@@ -124,6 +124,8 @@ def execute(plan: Plan) -> int:
         episode_steps=plan.episode_steps,
         knobs=plan.knobs,
         device=str(plan.device),
+        precision=config.precision,
+        compile=config.compile,
     )
     with StopRequest() as stop:
         finished = _train(plan, env, stop)

@@ -49,7 +49,7 @@ class StackedDigitsGANEnv(GANEnv):
     * `networks="light"` (`"light_weak_d"` is the hard setting, with a discriminator a quarter as wide),
       `loss="non_saturating"`, `batch_size=32`, `inner_steps=50`, `episode_steps=40`,
       `knobs=("g_lr", "d_lr", "instance_noise")`, `reward="quality"`, `instances="default"`, `device="auto"`,
-      `render_mode=None`: see `GANEnv`.
+      `precision="float32"`, `compile=False`, `render_mode=None`: see `GANEnv`.
 
     ## References
     Metz et al. 2017, Unrolled GANs, arXiv 1611.02163; Srivastava et al. 2017, VEEGAN, arXiv 1705.07761.
@@ -73,6 +73,8 @@ class StackedDigitsGANEnv(GANEnv):
         reward: str = "quality",
         instances: str = "default",
         device: str = "auto",
+        precision: str = "float32",
+        compile: bool = False,
         render_mode: str | None = None,
     ) -> None:
         super().__init__(
@@ -85,6 +87,8 @@ class StackedDigitsGANEnv(GANEnv):
             reward=reward,
             instances=instances,
             device=device,
+            precision=precision,
+            compile=compile,
             render_mode=render_mode,
             reward_model=None if reward_model is None else str(reward_model),
         )

@@ -133,7 +133,9 @@ class GANEnv(gym.Env[Array, Array]):
     ## Arguments
     See the environments' own docstrings for the data; all take `networks`, `loss`, `batch_size`,
     `inner_steps`, `episode_steps`, `knobs`, `reward`, `instances`, `device` (`"auto"` is CUDA where there is
-    one; exactness is promised on the CPU) and `render_mode` (`None` or `"rgb_array"`).
+    one; exactness is promised on the CPU), `precision` (`"float32"`, or `"bfloat16"` under autocast: for
+    GPUs), `compile` (whether `torch.compile` compiles the networks, at a minute's cost) and `render_mode`
+    (`None` or `"rgb_array"`).
 
     ## References
     Mustafa 2024, arXiv 2409.20340; knobs, observations and reward are this project's own decisions, the paper
@@ -162,6 +164,8 @@ class GANEnv(gym.Env[Array, Array]):
         reward: str,
         instances: str,
         device: str,
+        precision: str,
+        compile: bool,
         render_mode: str | None,
         **problem: Any,
     ) -> None:
@@ -171,7 +175,7 @@ class GANEnv(gym.Env[Array, Array]):
         gan_gym.instances.check_name(instances)
         lookup(NETWORKS, networks, "networks")
         lookup(REWARDS, reward, "reward")
-        self.config = TrainerConfig(loss=loss, batch_size=batch_size)
+        self.config = TrainerConfig(loss=loss, batch_size=batch_size, precision=precision, compile=compile)
         for name, value in (("inner_steps", inner_steps), ("episode_steps", episode_steps)):
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} is {value!r}; give a whole number >= 1")
@@ -439,6 +443,8 @@ class GANEnv(gym.Env[Array, Array]):
             "reward": self.reward,
             "instances": self.instances,
             "device": str(self.device),
+            "precision": self.config.precision,
+            "compile": self.config.compile,
             "render_mode": self.render_mode,
             **self._problem_arguments,
         }

@@ -53,7 +53,8 @@ class HistoGANEnv(GANEnv):
     * `reward_model=None`: folder of a fitted MFT-SNN; `None` is the small one that ships.
     * `networks="light"` (or `"residual"`, `"light_weak_d"`), `loss="non_saturating"`, `batch_size=32`,
       `inner_steps=50`, `episode_steps=40`, `knobs=("g_lr", "d_lr", "instance_noise")`, `reward="quality"`,
-      `instances="default"`, `device="auto"`, `render_mode=None`: see `GANEnv`.
+      `instances="default"`, `device="auto"`, `precision="float32"`, `compile=False`,
+      `render_mode=None`: see `GANEnv`.
 
     ## References
     Mustafa 2024, arXiv 2409.20340.
@@ -79,6 +80,8 @@ class HistoGANEnv(GANEnv):
         reward: str = "quality",
         instances: str = "default",
         device: str = "auto",
+        precision: str = "float32",
+        compile: bool = False,
         render_mode: str | None = None,
     ) -> None:
         super().__init__(
@@ -91,6 +94,8 @@ class HistoGANEnv(GANEnv):
             reward=reward,
             instances=instances,
             device=device,
+            precision=precision,
+            compile=compile,
             render_mode=render_mode,
             data=None if data is None else str(data),
             image_size=parse_image_size(

@@ -52,7 +52,8 @@ class GridGANEnv(GANEnv):
     * `std=0.05`: standard deviation of a mode.
     * `networks="mlp"`, `loss="non_saturating"`, `batch_size=64`, `inner_steps=25`, `episode_steps=40`,
       `knobs=("g_lr", "d_lr", "instance_noise")`, `reward="quality"`, `instances="default"`, `device="cpu"` (a
-      GPU is slower on networks this small), `render_mode=None`: see `GANEnv`.
+      GPU is slower on one network this small), `precision="float32"`, `compile=False`,
+      `render_mode=None`: see `GANEnv`.
 
     ## References
     Srivastava et al. 2017, VEEGAN, arXiv 1705.07761; Lin et al. 2018, PacGAN, arXiv 1712.04086.
@@ -76,6 +77,8 @@ class GridGANEnv(GANEnv):
         reward: str = "quality",
         instances: str = "default",
         device: str = "cpu",
+        precision: str = "float32",
+        compile: bool = False,
         render_mode: str | None = None,
     ) -> None:
         MixtureSampler.grid(spacing, std)
@@ -89,6 +92,8 @@ class GridGANEnv(GANEnv):
             reward=reward,
             instances=instances,
             device=device,
+            precision=precision,
+            compile=compile,
             render_mode=render_mode,
             spacing=spacing,
             std=std,
@@ -133,6 +138,8 @@ class RingGANEnv(GANEnv):
         reward: str = "quality",
         instances: str = "default",
         device: str = "cpu",
+        precision: str = "float32",
+        compile: bool = False,
         render_mode: str | None = None,
     ) -> None:
         MixtureSampler.ring(radius, std)
@@ -146,6 +153,8 @@ class RingGANEnv(GANEnv):
             reward=reward,
             instances=instances,
             device=device,
+            precision=precision,
+            compile=compile,
             render_mode=render_mode,
             radius=radius,
             std=std,

@@ -11,6 +11,7 @@ from torch import Tensor
 from gan_gym.data.modes import NO_MODES, NOT_COUNTED, Modes
 from gan_gym.envs.problem import Problem
 from gan_gym.gan import GANTrainer
+from gan_gym.gan.population import Population
 from gan_gym.rewards import NOTHING, Similarity
 
 
@@ -26,18 +27,28 @@ class Score:
     """Whether the GAN diverged; its samples were not made then, and score nothing."""
 
 
-def score_gans(problem: Problem, trainers: Sequence[GANTrainer], latents: Sequence[Tensor]) -> list[Score]:
+def score_gans(
+    problem: Problem,
+    trainers: Sequence[GANTrainer],
+    latents: Sequence[Tensor],
+    population: Population | None = None,
+) -> list[Score]:
     """Score GANs on the same problem by samples of their averaged generators.
 
     Args:
         problem: what they are trained on.
         trainers: the GANs.
         latents: `(N, z_dim)` for each of them.
+        population: what just trained them, if it did so together; it samples them together too.
     """
     intact = [i for i, trainer in enumerate(trainers) if not trainer.statistics.diverged]
     scores = [Score(NOTHING, NO_MODES if problem.count_modes else NOT_COUNTED, diverged=True)] * len(trainers)
     if intact:
-        samples = samples_of([trainers[i] for i in intact], [latents[i] for i in intact])
+        samples = (
+            samples_of([trainers[i] for i in intact], [latents[i] for i in intact])
+            if population is None
+            else population.sample(torch.stack(list(latents)))[intact]
+        )
         for i, score in zip(intact, score_together(problem, samples), strict=True):
             scores[i] = score
     return scores

@@ -15,7 +15,8 @@ from gan_gym.envs.gan_env import GANEnv
 from gan_gym.envs.histogan import HistoGANEnv
 from gan_gym.envs.points import GridGANEnv, RingGANEnv
 from gan_gym.envs.scoring import Score, score_gans
-from gan_gym.gan.population import can_batch, train_together
+from gan_gym.gan import GANTrainer
+from gan_gym.gan.population import Population, can_batch, why_in_turn, worth_batching
 from gan_gym.observations import names
 
 logger = logging.getLogger(__name__)
@@ -27,9 +28,10 @@ class GANVectorEnv(VectorEnv[Array, Array, NDArray[Any]]):
     """`num_envs` environments of one class whose GANs are trained together.
 
     Each has its own knobs, seed and instance; data and reward model are shared. MLP GANs are trained as one
-    batched computation (`gan.population`), others in turn. Results equal those of single environments within
-    float tolerance. An episode that has ended restarts at the next step (`AutoresetMode.NEXT_STEP`), whose
-    action is ignored.
+    batched computation (`gan.population`), and on a GPU all are; convolutional ones on a CPU, which gain
+    nothing from it, and networks that take no stacked weights in turn. Results equal those of single
+    environments within float tolerance. An episode that has ended restarts at the next step
+    (`AutoresetMode.NEXT_STEP`), whose action is ignored.
 
     Args:
         num_envs: number of GANs.
@@ -51,6 +53,7 @@ class GANVectorEnv(VectorEnv[Array, Array, NDArray[Any]]):
         self.observation_space = batch_space(first.observation_space, num_envs)
         self.action_space = batch_space(first.action_space, num_envs)
         self._ended = np.zeros(num_envs, np.bool_)
+        self._populations: dict[int, Population] = {}
         self._said_fallback = False
 
     def reset(
@@ -116,27 +119,36 @@ class GANVectorEnv(VectorEnv[Array, Array, NDArray[Any]]):
         for i in chosen:
             self.envs[i].turn(actions[i])
         envs = [self.envs[i] for i in chosen]
-        self._train(envs)
+        scores = self._train(envs) if envs else []
         observations = np.zeros(self._shape, np.float32)
         rewards: NDArray[Any] = np.zeros(self.num_envs)
         terminated: NDArray[np.bool_] = np.zeros(self.num_envs, np.bool_)
         infos: list[dict[str, Any]] = [{} for _ in self.envs]
-        for i, env, score in zip(chosen, envs, _scores(envs), strict=True):
+        for i, env, score in zip(chosen, envs, scores, strict=True):
             observations[i], rewards[i], terminated[i], _, infos[i] = env.finish(score)
         return observations, rewards, terminated, infos
 
-    def _train(self, envs: list[GANEnv]) -> None:
+    def _train(self, envs: list[GANEnv]) -> list[Score]:
+        """Train the GANs for one env step and score them."""
         trainers = [env.trainer for env in envs]
-        if len(trainers) > 1 and can_batch(trainers):
-            train_together(trainers, envs[0].inner_steps)
-            return
-        if len(trainers) > 1 and not self._said_fallback:
-            logger.info(
-                "these GANs cannot be batched (see gan.population.can_batch); they are trained in turn"
-            )
-            self._said_fallback = True
-        for env in envs:
-            env.trainer.train(env.inner_steps)
+        population = self._population(trainers)
+        if population is not None:
+            population.train(trainers, envs[0].inner_steps)
+        else:
+            for trainer in trainers:
+                trainer.train(envs[0].inner_steps)
+        return score_gans(envs[0].problem, trainers, [env.latents for env in envs], population)
+
+    def _population(self, trainers: list[GANTrainer]) -> Population | None:
+        """Return what trains these GANs together, kept for as many of them; `None` if one after the other."""
+        if not (worth_batching(trainers) and can_batch(trainers)):
+            if len(trainers) > 1 and not self._said_fallback:
+                logger.info("these GANs are trained in turn: %s", why_in_turn(trainers))
+                self._said_fallback = True
+            return None
+        if len(trainers) not in self._populations:
+            self._populations[len(trainers)] = Population(trainers)
+        return self._populations[len(trainers)]
 
     def render(self) -> tuple[Any, ...] | None:
         """Return one frame an environment."""
@@ -146,13 +158,6 @@ class GANVectorEnv(VectorEnv[Array, Array, NDArray[Any]]):
         """Call a method, or read an attribute, of every environment."""
         values = [getattr(env, name) for env in self.envs]
         return tuple(value(*args, **kwargs) if callable(value) else value for value in values)
-
-
-def _scores(envs: list[GANEnv]) -> list[Score]:
-    """Score GANs that share a problem, together."""
-    if not envs:
-        return []
-    return score_gans(envs[0].problem, [env.trainer for env in envs], [env.latents for env in envs])
 
 
 class HistoGANVectorEnv(GANVectorEnv):

@@ -61,6 +61,13 @@ def worth_batching(members: Sequence[GANTrainer]) -> bool:
     return len(members) > 1 and (first.device.type == "cuda" or len(first.source.shape) == 1)
 
 
+def why_in_turn(members: Sequence[GANTrainer]) -> str:
+    """Return why these GANs are not trained together, in words."""
+    if can_batch(members):
+        return f"on a {members[0].device.type} their convolutions gain nothing from being batched"
+    return "their networks take no stacked weights (see gan.population.can_batch)"
+
+
 def train_together(members: Sequence[GANTrainer], n_steps: int) -> list[Statistics]:
     """Do `n_steps` inner steps of every GAN and return their statistics, also kept by the trainers.
 

@@ -89,5 +89,8 @@ def test_arguments_are_documented_with_their_defaults(env_id: str, make: Make) -
     if "the others as in `GridGANEnv`" in manual:
         manual += " ".join((GridGANEnv.__doc__ or "").split())
     for name, parameter in inspect.signature(cls).parameters.items():
-        default = json.dumps(parameter.default).replace("null", "None").replace("[", "(").replace("]", ")")
+        default = str(list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default)
+        default = default.replace("'", '"').replace("[", "(").replace("]", ")")
+        if isinstance(parameter.default, str):
+            default = f'"{default}"'
         assert f"`{name}={default}`" in manual
