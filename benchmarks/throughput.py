@@ -91,9 +91,9 @@ GROUPS: tuple[Callable[[Costs], None], ...] = (
     memory,
     controllers,
     growth,
-    cuda_graphs,
 )
 """What is measured, in this order."""
+GROUPS_ON_CUDA = (*GROUPS, cuda_graphs)
 QUICK = Scale(
     repeats=5,
     trainer_repeats=15,
@@ -116,13 +116,15 @@ SAME_ON_CUDA = {"cuda_population32_over_single_conv": "population32_over_single_
 def measure(scale: Scale, device: torch.device) -> Costs:
     """Measure everything, with one thread where a name does not say otherwise."""
     multiprocessing.set_forkserver_preload(["benchmarks.throughput"])
-    with tqdm(total=len(GROUPS), unit="group") as bar, threads(1):
+    on_cuda = device.type == "cuda"
+    groups = GROUPS_ON_CUDA if on_cuda else GROUPS
+    with tqdm(total=len(groups), unit="group") as bar, threads(1):
         costs = Costs(scale, device, bar)
-        for group in GROUPS:
+        for group in groups:
             bar.set_description(group.__name__)
             group(costs)
             bar.update()
-    names = SAME if device.type == "cpu" else SAME | SAME_ON_CUDA
+    names = SAME | SAME_ON_CUDA if on_cuda else SAME
     costs.ratios |= {name: costs.ratios[other] for name, other in names.items()}
     return costs
 

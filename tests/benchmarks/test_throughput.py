@@ -14,9 +14,10 @@ import pytest
 import torch
 from gymnasium.vector import SyncVectorEnv
 from stable_baselines3.common.vec_env import DummyVecEnv
+from tqdm import tqdm
 
-from benchmarks import population_costs, throughput
-from benchmarks.costs import Scale
+from benchmarks import cuda_costs, population_costs, throughput
+from benchmarks.costs import Costs, Scale
 from benchmarks.growth import mapped_patches
 from benchmarks.memory_costs import kept_bytes, peak_memory
 from benchmarks.plain_loop import PlainLoop
@@ -173,6 +174,17 @@ def test_flops_of_an_mlp_step_are_those_of_its_layers() -> None:
     # G: forward and backward (not to the latents); D forward and backward to the points alone
     g_update = 3 * g - 2 * 2 * 64 + 2 * (frequencies + d)
     assert step_flops("mlp", MixtureSampler.grid(), batch) == batch * (d_update + g_update)
+
+
+def test_cuda_graphs_are_compared_with_eager_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a GPU both sides are the eager step; that the comparison runs is all that can be seen."""
+    monkeypatch.setattr(cuda_costs, "N_STEPS", 2)
+    costs = Costs(TINY, torch.device("cpu"), tqdm(disable=True))
+    cuda_costs.cuda_graphs(costs)
+    assert set(costs.ratios) == {"cuda_graph_over_eager_conv"}
+    assert throughput.GROUPS_ON_CUDA[-1] is cuda_costs.cuda_graphs
+    assert cuda_costs.cuda_graphs not in throughput.GROUPS
+    assert set(throughput.SAME_ON_CUDA) == {"cuda_population32_over_single_conv"}
 
 
 def test_mapped_patches_take_no_room(tmp_path: Path) -> None:
