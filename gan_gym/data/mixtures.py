@@ -41,6 +41,11 @@ class MixtureSampler:
         angles = torch.arange(8) * (2 * math.pi / 8)
         return cls(radius * torch.stack([angles.cos(), angles.sin()], 1), std)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the means lie."""
+        return self.centres.device
+
     def batch(self, n: int, rng: torch.Generator) -> Tensor:
         """Return `(n, 2)` points."""
         return self.take(*self.draw(n, rng))
@@ -51,7 +56,7 @@ class MixtureSampler:
 
     def take(self, modes: Tensor, offsets: Tensor) -> Tensor:
         """Return the drawn points; draws `(..., n)` and `(..., n, 2)` give `(..., n, 2)`."""
-        return torch.add(self.centres.to(modes.device)[modes], offsets, alpha=self.std)
+        return torch.add(self.centres[modes], offsets, alpha=self.std)
 
     def count_modes(self, points: Tensor) -> list[Modes]:
         """Count modes as VEEGAN does (arXiv 1705.07761): points within 3 std of a mode are of high quality.

@@ -35,6 +35,11 @@ class PatchSampler:
         self.images, self.mirror = images, mirror
         self.shape = tuple(images.shape[1:])
 
+    @property
+    def device(self) -> torch.device:
+        """Where the patches lie."""
+        return self.images.device
+
     def batch(self, n: int, rng: torch.Generator) -> Tensor:
         """Return `(n, 3, H, W)` patches in [-1, 1]."""
         return self.take(*(draw.to(self.images.device) for draw in self.draw(n, rng)))

@@ -46,17 +46,34 @@ class Source(Protocol):
 class DrawnSource(Protocol):
     """A source that tells what it draws apart from looking it up: then only the draws move to the device."""
 
+    @property
+    def device(self) -> torch.device:
+        """Where the data lie."""
+        ...
+
     def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, ...]:
         """Return the draws of `n` samples, on the CPU, one row a sample."""
         ...
 
     def take(self, *draws: Tensor) -> Tensor:
-        """Return the samples of draws that may have leading axes, on their device."""
+        """Return the samples of draws that may have leading axes, on the data's device."""
+        ...
+
+
+class Drawn(Protocol):
+    """What the trainer draws from: see `DrawnSource`."""
+
+    def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, ...]:
+        """Return the draws of `n` samples."""
+        ...
+
+    def take(self, *draws: Tensor) -> Tensor:
+        """Return the samples of draws."""
         ...
 
 
 class _WholeSamples:
-    """A source whose draws are the samples themselves."""
+    """A source whose draws are the samples themselves, taken where the data lie."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -68,12 +85,14 @@ class _WholeSamples:
         return draws[0]
 
 
-def drawn(source: Source) -> DrawnSource:
-    """Return a source in the form the trainer draws from."""
-    return source if isinstance(source, DrawnSource) else _WholeSamples(source)
+def drawn(source: Source, device: torch.device) -> Drawn:
+    """Return a source in the form from which a GAN on `device` draws."""
+    if isinstance(source, DrawnSource) and source.device == device:
+        return source
+    return _WholeSamples(source)
 
 
-def take(source: DrawnSource, draws: Draws) -> Tensor:
+def take(source: Drawn, draws: Draws) -> Tensor:
     """Return the real samples that were drawn."""
     return source.take(*(draws[name] for name in draws if name.startswith("data")))
 

@@ -33,11 +33,14 @@ class KnobTensors:
         self.members, self.lead, self.device = members, lead, device
         settings = [t.settings for t in members]
         self.n_updates = [round(s.d_steps) for s in settings]
+        self._active = [
+            None if update < min(self.n_updates) else self._column([update < n for n in self.n_updates]) > 0
+            for update in range(max(self.n_updates))
+        ]
         self.relativistic = any(t.loss.relativistic for t in members)
         losses = list(dict.fromkeys(t.config.loss for t in members))
         self._is_loss = {
-            f"is_{name}": torch.tensor([t.config.loss == name for t in members], device=device).view(lead)
-            for name in losses
+            f"is_{name}": self._column([t.config.loss == name for t in members]) > 0 for name in losses
         }
         self._beta1 = self._column([s.beta1 for s in settings])
         self._lr = {
@@ -71,8 +74,7 @@ class KnobTensors:
 
     def active(self, update: int) -> Tensor | None:
         """Return which GANs do this update of D, `None` for all."""
-        on = [update < n for n in self.n_updates]
-        return None if all(on) else torch.tensor(on, device=self.device)
+        return self._active[update]
 
     def of_discriminator(self) -> Draws:
         """Return what an update of D reads; gradient penalties only where one is due."""

@@ -36,6 +36,7 @@ class Replay:
     def __init__(self, device: torch.device, *, enabled: bool = True) -> None:
         self.captures = enabled and device.type == "cuda"
         self._device = device
+        self._side: torch.cuda.Stream | None = None
         self._n_runs: dict[object, int] = {}
         self._graphs: dict[object, _Graph] = {}
 
@@ -57,7 +58,8 @@ class Replay:
 
     def _beside(self, update: Update, inputs: Inputs) -> tuple[Tensor, ...]:
         """Run an update on a side stream, as a capture asks of the runs before it."""
-        current, side = torch.cuda.current_stream(self._device), torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        current = torch.cuda.current_stream(self._device)
+        side = self._side = self._side or torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         side.wait_stream(current)
         with torch.cuda.stream(side):
             outputs = update(inputs)

@@ -102,7 +102,7 @@ class GANTrainer:
     ) -> None:
         self.config, self.settings, self.seed = config, settings, seed
         self.device = torch.device(device)
-        self.source, self.drawn, self.similarity = source, drawn(source), similarity
+        self.source, self.drawn, self.similarity = source, drawn(source, self.device), similarity
         self.loss = LOSSES[config.loss]
         self.z_dim: int = generator.z_dim  # type: ignore[assignment]
         execution = Execution(PRECISIONS[config.precision], config.compile)
