@@ -37,21 +37,29 @@ def adam_(
         vector: `(*lead, P)` weights.
         gradient: the same shape.
         moments: changed too.
-        lr: `(*lead)` float64 learning rates.
-        beta1: `(*lead)` float64 first-moment decays.
+        lr: `(*lead)` learning rates, of the vector's dtype.
+        beta1: `(*lead)` first-moment decays, too.
         beta2: second-moment decay.
         active: `(*lead)` which networks take the step; the others stay as they are. `None`: all.
     """
     mean, square, step = (moments[name] for name in ("exp_avg", "exp_avg_sq", "step"))
-    on = torch.ones_like(lr) if active is None else active.to(lr.dtype)
-    step += on.to(step.dtype)
-    first, second = (1 - beta1) * on, (1 - beta2) * on
-    mean.lerp_(gradient, first.to(mean.dtype).unsqueeze(-1))
-    squared = gradient.square()
-    square.lerp_(squared, second.to(mean.dtype).unsqueeze(-1))
+    lr, first, second = (
+        lr.unsqueeze(-1),
+        (1 - beta1).unsqueeze(-1),
+        torch.full_like(lr, 1 - beta2).unsqueeze(-1),
+    )
+    if active is None:
+        step += 1
+    else:
+        on = active.to(lr.dtype)
+        step += on
+        lr, first, second = (column * on.unsqueeze(-1) for column in (lr, first, second))
     # m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps), its numerator and denominator times sqrt(1 - b2^t)
-    count = step.double().clamp_min(1)  # a network that has taken no step is not active
-    scale = (1 - beta2**count).sqrt()
-    rate = lr * on * scale / (1 - beta1**count)
-    root = torch.sqrt(square, out=squared).add_((EPSILON * scale).to(mean.dtype).unsqueeze(-1))
-    vector.addcdiv_(mean * rate.to(mean.dtype).unsqueeze(-1), root, value=-1)
+    count = step.clamp_min(1).unsqueeze(-1)  # a network that has taken no step is not active
+    scale = (1 - beta2**count).sqrt_()
+    rate = lr * scale / (1 - beta1.unsqueeze(-1) ** count)
+    mean.lerp_(gradient, first)
+    squared = gradient.square()
+    square.lerp_(squared, second)
+    root = torch.sqrt(square, out=squared).add_(EPSILON * scale)
+    vector.addcdiv_(mean * rate, root, value=-1)

@@ -18,19 +18,17 @@ MAX_DERIVED_LR = 0.02
 
 
 class KnobTensors:
-    """What the updates of one block of inner steps read, `(*lead)` float64 each.
+    """What the updates of one block of inner steps read, `(*lead)` each.
 
     Args:
         members: one GAN or more; their settings stay as they are during a block.
         lead: `()` for one, `(n,)` for more.
-        device: where updates are computed.
         n_steps: inner steps of the block.
     """
 
-    def __init__(
-        self, members: Sequence[GANTrainer], lead: tuple[int, ...], device: torch.device, n_steps: int
-    ) -> None:
-        self.members, self.lead, self.device = members, lead, device
+    def __init__(self, members: Sequence[GANTrainer], lead: tuple[int, ...], n_steps: int) -> None:
+        self.members, self.lead = members, lead
+        self._device, self._dtype = members[0].device, members[0].g.vector.dtype
         settings = [t.settings for t in members]
         self.n_updates = [round(s.d_steps) for s in settings]
         self._active = [
@@ -50,7 +48,7 @@ class KnobTensors:
         ratios = {"g": [s.g_update_ratio for s in settings], "d": [s.d_update_ratio for s in settings]}
         self._ratios = {name: self._column(asked) for name, asked in ratios.items() if any(asked)}
         self._gains = {name: self._column([t.gains[name] for t in members]) for name in self._ratios}
-        self._n_updates = {"g": torch.ones((), device=device), "d": self._column(self.n_updates)}
+        self._n_updates = {"g": torch.ones((), device=self._device), "d": self._column(self.n_updates)}
         weights = [t.averaging_weight(i) for i in range(n_steps) for t in members]
         self._averaging_weights = self._column(weights, n_steps)
         self._seen = {
@@ -60,10 +58,10 @@ class KnobTensors:
         }
 
     def _column(self, values: Sequence[float], *steps: int) -> Tensor:
-        column = torch.tensor(values, dtype=torch.float64).view((*steps, *self.lead))
-        if self.device.type == "cuda":
+        column = torch.tensor(values, dtype=self._dtype).view((*steps, *self.lead))
+        if self._device.type == "cuda":
             column = column.pin_memory()
-        return column.to(self.device, non_blocking=True)
+        return column.to(self._device, non_blocking=True)
 
     def _rate(self, side: str) -> Tensor:
         """Return learning rates, set by the update ratios where these are above 0."""

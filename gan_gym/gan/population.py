@@ -131,7 +131,7 @@ class Population:
             )
         self.members = members
         self._copy(back=False)
-        knobs = KnobTensors(members, self.lead, self.device, n_steps)
+        knobs = KnobTensors(members, self.lead, n_steps)
         g_tape, d_tape = (
             Tape(members, side, n_updates, n_steps, self.device)
             for side, n_updates in (("g", [1] * len(members)), ("d", knobs.n_updates))
@@ -232,7 +232,7 @@ class Population:
             x = augmented(x, inputs["augment_p"], inputs)
         if "noise" in inputs:
             noise = inputs["noise"] if self.lead else laid_out(inputs["noise"])
-            x = torch.addcmul(x, noise, _columns(inputs["instance_noise"], x).to(noise.dtype))
+            x = torch.addcmul(x, noise, _columns(inputs["instance_noise"], x))
         return x
 
     def _scores(self, seen: Tensor, *, twice: bool = False) -> Tensor:
@@ -274,7 +274,7 @@ class Population:
     def _average(self, weight: Tensor) -> None:
         for averaged, now in self._averages:
             if now.is_floating_point():
-                averaged.lerp_(now, _columns(weight, now).to(now.dtype))
+                averaged.lerp_(now, _columns(weight, now))
             else:
                 averaged.copy_(now)
 
@@ -300,14 +300,15 @@ class Population:
             "g_optimizer": self.g.moments,
             "d_optimizer": self.d.moments,
         }
-        for i, trainer in enumerate(self.members):
-            for part, own in trainer.parts().items():
-                for name, tensor in own.items():
-                    row = stack[part][name][i]
-                    if back:
-                        tensor.copy_(row)
-                    else:
-                        row.copy_(tensor)
+        parts = [trainer.parts() for trainer in self.members]
+        for part, tensors in stack.items():
+            for name, whole in tensors.items():
+                rows = [own[part][name] for own in parts]
+                if back:
+                    for row, own in zip(whole, rows, strict=True):
+                        own.copy_(row)
+                else:
+                    torch.stack(rows, out=whole)
 
 
 def _columns(values: Tensor, like: Tensor) -> Tensor:
