@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+logger = logging.getLogger(__name__)
 
 Inputs = dict[str, Tensor]
 Update = Callable[[Inputs], tuple[Tensor, ...]]
@@ -49,7 +52,13 @@ class Replay:
             self._n_runs[key] = self._n_runs.get(key, 0) + 1
             if self._n_runs[key] <= N_WARM_UP:
                 return self._beside(update, inputs)
-            self._graphs[key] = self._captured(update, inputs)
+            try:
+                self._graphs[key] = self._captured(update, inputs)
+            except RuntimeError as error:  # a network that waits for the GPU, for example by `.item()`
+                reason = str(error).strip().splitlines()[0]
+                logger.warning("no CUDA graph of these networks (%s); they run kernel by kernel", reason)
+                self.captures = False
+                return update(inputs)
         graph = self._graphs[key]
         for part, static in graph.inputs.items():
             static.copy_(inputs[part], non_blocking=True)

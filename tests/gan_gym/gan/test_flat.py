@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gan_gym.gan import GANTrainer, TrainerConfig, build_networks
+from gan_gym.gan.flat import Execution, FlatModule, joined, views
+
+SHAPES = [torch.Size(shape) for shape in ((4, 3), (4,), (2, 3, 5, 5), (1,))]
+MakeTrainer = Callable[..., GANTrainer]
+
+
+@pytest.mark.parametrize("lead", [(), (3,)])
+def test_joined_undoes_views(lead: tuple[int, ...]) -> None:
+    vector = torch.randn(*lead, sum(shape.numel() for shape in SHAPES))
+    parts = views(vector, SHAPES)
+    assert [part.shape for part in parts] == [(*lead, *shape) for shape in SHAPES]
+    assert torch.equal(joined(parts, SHAPES), vector)
+    assert torch.equal(joined([part.contiguous() for part in parts], SHAPES), vector)
+
+
+@pytest.mark.parametrize("networks", ["light", "residual"])
+def test_a_stack_is_its_networks(networks: str) -> None:
+    """Outputs, gradients, second derivatives and buffers; the networks themselves stay as they are."""
+    ds = [FlatModule(build_networks(networks, (3, 16, 16), seed)[1].double()) for seed in range(3)]
+    before = [d.vector.detach().clone() for d in ds]
+    stack = FlatModule.stacked(ds)
+    x = torch.randn(3, 4, 3, 16, 16, dtype=torch.float64, requires_grad=True)
+
+    def penalised(network: FlatModule, own: Tensor) -> Tensor:
+        scores = network(own, twice=True)
+        (slope,) = torch.autograd.grad(scores.sum(), own, create_graph=True)
+        return scores.square().sum() + slope.square().sum()
+
+    gradient = stack.differentiate(penalised(stack, x))
+    expected = torch.stack([d.differentiate(penalised(d, row)) for d, row in zip(ds, x, strict=True)])
+    torch.testing.assert_close(gradient, expected)
+    assert all(torch.equal(d.vector.detach(), old) for d, old in zip(ds, before, strict=True))
+
+
+def test_parameters_that_play_no_part_have_no_gradient() -> None:
+    class Half(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used, self.unused = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x @ self.used
+
+    network = FlatModule(Half())
+    assert network.differentiate(network(torch.ones(1, 2)).sum()).tolist() == [1, 1, 0, 0, 0]
+
+
+def test_bfloat16_is_coarser_and_keeps_weights_and_results_in_float32(make_trainer: MakeTrainer) -> None:
+    coarse, exact = (
+        GANTrainer(*build_networks("mlp", (2,), 0), make_trainer().source, TrainerConfig(precision=precision))
+        for precision in ("bfloat16", "float32")
+    )
+    z = torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
+    difference = (coarse.sample(z) - exact.sample(z)).abs()
+    assert coarse.sample(z).dtype == coarse.g.vector.dtype == torch.float32
+    assert 0 < float(difference.max()) < 0.02
+    statistics = [trainer.train(10) for trainer in (coarse, exact)]
+    assert statistics[0].d_loss == pytest.approx(statistics[1].d_loss, abs=0.02)
+    assert statistics[0] != statistics[1]
+    with pytest.raises(ValueError, match="did you mean 'bfloat16'"):
+        TrainerConfig(precision="bfloat")
+
+
+def test_compiled_networks_train_alike(make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Penalties, whose second derivatives compiled networks do not have, included."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    vectors = []
+    for compiled in (True, False):
+        like = make_trainer(r1_gamma=1.0)
+        config = TrainerConfig(batch_size=8, compile=compiled)
+        trainer = GANTrainer(like.g.module, like.d.module, like.source, config, like.settings)
+        trainer.train(5)
+        vectors.append(trainer.d.vector.detach())
+    torch.testing.assert_close(*vectors, rtol=1e-4, atol=1e-5)
+
+
+def test_a_compiler_that_fails_is_left_aside(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def failing(module: nn.Module) -> Callable[[Tensor], Tensor]:
+        def run(x: Tensor) -> Tensor:
+            raise torch._dynamo.exc.Unsupported("no compiler found")
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", failing)
+    module = nn.Linear(2, 1)
+    network = FlatModule(module, Execution(compiled=True))
+    x = torch.ones(3, 2)
+    with caplog.at_level(logging.WARNING):
+        results = [network(x), network(x)]
+    assert all(torch.equal(result, module(x)) for result in results)
+    assert [record.message for record in caplog.records] == [
+        "torch.compile failed (no compiler found); the networks run uncompiled"
+    ]
