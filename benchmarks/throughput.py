@@ -94,6 +94,8 @@ GROUPS: tuple[Callable[[Costs], None], ...] = (
 )
 """What is measured, in this order."""
 GROUPS_ON_CUDA = (*GROUPS, cuda_graphs)
+PRELOADED = sorted({function.__module__ for function in (*GROUPS_ON_CUDA, write)})
+"""Imported once, by the process that workers are forked from: all that they import again with this module."""
 QUICK = Scale(
     repeats=5,
     trainer_repeats=15,
@@ -115,7 +117,7 @@ SAME_ON_CUDA = {"cuda_population32_over_single_conv": "population32_over_single_
 
 def measure(scale: Scale, device: torch.device) -> Costs:
     """Measure everything, with one thread where a name does not say otherwise."""
-    multiprocessing.set_forkserver_preload(["benchmarks.throughput"])
+    multiprocessing.set_forkserver_preload(PRELOADED)
     on_cuda = device.type == "cuda"
     groups = GROUPS_ON_CUDA if on_cuda else GROUPS
     with tqdm(total=len(groups), unit="group") as bar, threads(1):

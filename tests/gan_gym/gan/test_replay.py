@@ -26,7 +26,7 @@ MEMBERS: list[dict[str, Any]] = [
 
 @dataclass
 class _Traced:
-    """What `torch.cuda.CUDAGraph` is to a GPU: whatever was read from the host while tracing stays as it was."""
+    """What `torch.cuda.CUDAGraph` is to a GPU: what was read from the host while tracing stays as it was."""
 
     traced: Callable[[Inputs], tuple[Tensor, ...]]
     inputs: Inputs
@@ -81,7 +81,7 @@ def _replaying(members: list[GANTrainer]) -> tuple[Population, _TracingReplay]:
 
 
 def test_updates_replayed_from_a_graph_equal_updates_run(make_trainer: MakeTrainer) -> None:
-    """Knobs changed after the capture, d_steps among them, are read from the device; nothing is captured anew."""
+    """Knobs changed after the capture, d_steps too, are read from the device; nothing is captured anew."""
     replayed, run = ([make_trainer(seed=i, **member) for i, member in enumerate(MEMBERS)] for _ in range(2))
     population, replay = _replaying(replayed)
     reference = Population(run)
