@@ -8,6 +8,9 @@ from torch import Tensor
 EPSILON = 1e-8
 """As in `torch.optim.Adam`."""
 
+TINY = 1e-30
+"""Added to second moments before their root, where it is lost in `EPSILON`: roots of 0 take 30 times longer."""
+
 Moments = dict[str, Tensor]
 """`exp_avg` and `exp_avg_sq` `(*lead, P)`, and `step` `(*lead)`, as in the state of `torch.optim.Adam`."""
 
@@ -61,5 +64,5 @@ def adam_(
     mean.lerp_(gradient, first)
     squared = gradient.square()
     square.lerp_(squared, second)
-    root = torch.sqrt(square, out=squared).add_(EPSILON * scale)
-    vector.addcdiv_(mean * rate, root, value=-1)
+    root = torch.add(square, TINY, out=squared).sqrt_().add_(EPSILON * scale)
+    vector.addcmul_(torch.div(mean, root, out=root), rate, value=-1)
