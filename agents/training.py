@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
+import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
@@ -19,13 +20,20 @@ from agents.acting import Rule
 from agents.algorithms import Algorithm, find
 from agents.baselines import make_baseline
 from agents.controller import CLIP, Controller, policy_arguments
-from agents.environments import make_env
+from agents.cores import usable_cores
+from agents.environments import check_id, make_env
 from agents.imitation import HYPERPARAMETERS, imitate
 from agents.random_state import isolated_random_state
 from agents.workers import WorkersVecEnv
+from gan_gym.envs.gan_env import GANEnv
 from gan_gym.knobs import DEFAULT_KNOBS
 
 logger = logging.getLogger(__name__)
+
+MIN_ROLLOUTS = 10
+"""Rollouts an algorithm is given at least, before environments are added."""
+MOST_ENVS = {"mlp": 32}
+"""Environments that train together at most, by their GANs' networks; as many as there are cores of others."""
 
 
 class ProgressCallback(BaseCallback):
@@ -61,12 +69,35 @@ def fitting_defaults(algorithm: Algorithm, n_envs: int) -> dict[str, Any]:
     return defaults
 
 
+def n_envs_that_fit(id: str, n_steps: int | None, total_timesteps: int, **kwargs: Any) -> int:
+    """Return in how many environments an algorithm trains fast and learns well.
+
+    They are as many as make the most of this machine, for algorithms that learn from rollouts of all of
+    them, of which there must be enough; one for those that learn after every step of every environment, and
+    would learn less often from more.
+
+    Args:
+        id: one of this package's ids.
+        n_steps: env steps of a rollout in each environment; `None` for algorithms without rollouts.
+        total_timesteps: env steps in all.
+        kwargs: arguments of the environment.
+    """
+    if n_steps is None:
+        return 1
+    env = gym.make(check_id(id), **kwargs).unwrapped
+    assert isinstance(env, GANEnv)
+    return max(
+        1, min(MOST_ENVS.get(env.networks, usable_cores()), total_timesteps // (MIN_ROLLOUTS * n_steps))
+    )
+
+
 def train(
     algo: str,
     id: str | VecEnv,
     total_timesteps: int,
     *,
-    n_envs: int = 1,
+    n_envs: int | None = None,
+    n_processes: int | None = None,
     seed: int = 0,
     log_dir: str | Path | None = None,
     progress: bool = False,
@@ -83,7 +114,9 @@ def train(
         algo: a name in `ALGOS`.
         id: one of this package's ids, or a vector environment made by `make_env`.
         total_timesteps: env steps in all, summed over the environments.
-        n_envs: number of environments where `id` is a name.
+        n_envs: number of environments where `id` is a name; `None` as many as train fast and learn well
+            (`n_envs_that_fit`).
+        n_processes: how many processes train their GANs; see `make_env`.
         seed: seed of the algorithm and its environments.
         log_dir: folder for TensorBoard; `None` logs nothing.
         progress: whether to show a progress bar.
@@ -110,7 +143,10 @@ def train(
     knobs = tuple(arguments.get("knobs", DEFAULT_KNOBS))
     with ExitStack() as stack:
         if isinstance(id, str):
-            vector = make_env(id, algo, n_envs, seed=seed, **arguments)
+            if n_envs is None:
+                n_steps = hyperparameters.get("n_steps", algorithm.defaults.get("n_steps"))
+                n_envs = n_envs_that_fit(id, n_steps, total_timesteps, **arguments)
+            vector = make_env(id, algo, n_envs, seed=seed, n_processes=n_processes, **arguments)
             stack.callback(vector.close)  # its processes end also where training fails
         else:
             vector = id

@@ -156,7 +156,7 @@ class Population:
     @torch.no_grad()
     def sample(self, z: Tensor) -> Tensor:
         """Map latents `(*lead, N, z_dim)` to samples of the averaged generators, `(*lead, N, *shape)`."""
-        parts = z.to(self.device).split(SAMPLED_AT_ONCE, self._axis)
+        parts = torch.split(z.to(self.device), SAMPLED_AT_ONCE, self._axis)
         return torch.cat([self.g_ema(part) for part in parts], self._axis)
 
     def _inner_step(self, i: int, block: _Block, *, measured: bool) -> None:

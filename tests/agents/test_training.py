@@ -9,7 +9,8 @@ import torch
 
 import agents
 from agents import ALGOS
-from agents.training import fitting_defaults
+from agents.cores import usable_cores
+from agents.training import fitting_defaults, n_envs_that_fit
 
 QUICK = {"inner_steps": 1, "episode_steps": 3}
 
@@ -65,6 +66,21 @@ def test_batches_divide_the_rollouts(algo, n_envs) -> None:
     defaults = fitting_defaults(ALGOS[algo], n_envs)
     assert defaults["n_steps"] * n_envs % defaults["batch_size"] == 0
     assert 40 <= defaults["batch_size"] <= 160
+
+
+@pytest.mark.parametrize(
+    ("env_id", "n_steps", "total_timesteps", "expected"),
+    [
+        ("GridGAN-v0", 40, 128, 1),
+        ("GridGAN-v0", 40, 40 * 10 * 7, 7),
+        ("RingGAN-v0", 40, 100_000, 32),
+        ("GridGAN-v0", None, 100_000, 1),
+        ("HistoGAN-v0", 40, 100_000, usable_cores()),
+    ],
+    ids=["too short", "short", "long", "without rollouts", "images"],
+)
+def test_environments_are_added_where_that_helps(env_id, n_steps, total_timesteps, expected) -> None:
+    assert n_envs_that_fit(env_id, n_steps, total_timesteps) == expected
 
 
 @pytest.mark.parametrize("n_steps", [0, -1, 2.5])
