@@ -9,7 +9,7 @@ EPSILON = 1e-8
 """As in `torch.optim.Adam`."""
 
 TINY = 1e-30
-"""Added to second moments before their root, where it is lost in `EPSILON`: roots of 0 take 30 times longer."""
+"""Added to second moments before the root, where it is lost in `EPSILON`: roots of 0 take 30 times longer."""
 
 Moments = dict[str, Tensor]
 """`exp_avg` and `exp_avg_sq` `(*lead, P)`, and `step` `(*lead)`, as in the state of `torch.optim.Adam`."""

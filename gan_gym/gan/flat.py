@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import copy
-import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Self
 
 import torch
 from torch import Tensor, nn
-
-logger = logging.getLogger(__name__)
 
 
 def views(vector: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
@@ -48,36 +44,23 @@ def laid_out(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
 
-@dataclass(frozen=True)
-class Execution:
-    """How a network is computed; its weights are the same under all."""
-
-    autocast: torch.dtype | None = None
-    """What matrix products and convolutions are computed in; `None` for the weights' own dtype."""
-    compiled: bool = False
-    """Whether by `torch.compile`."""
-
-
 class FlatModule:
     """Wrap a module so that its parameters are views of one vector.
 
     Args:
         module: a network on its final device; its parameters must share one floating dtype.
-        execution: how it is computed.
+        autocast: what matrix products and convolutions are computed in; `None` for the weights' own dtype.
         trainable: whether gradients are wanted; off for averaged copies.
     """
 
     def __init__(
         self,
         module: nn.Module,
-        execution: Execution = Execution(),
+        autocast: torch.dtype | None = None,
         *,
         trainable: bool = True,
     ) -> None:
-        self.module, self.execution = module, execution
-        self._compiled: Callable[[Tensor], Tensor] | None = None
-        if execution.compiled:
-            self._compiled = torch.compile(module)
+        self.module, self.autocast = module, autocast
         self.parameters = list(module.parameters())
         self.buffers = list(module.buffers())
         self.shapes = [parameter.shape for parameter in self.parameters]
@@ -101,7 +84,7 @@ class FlatModule:
         Its layers must take such parameters (`gan.layers`). The networks are copied and stay as they are.
         """
         first = networks[0]
-        stack = cls(copy.deepcopy(first.module), first.execution, trainable=False)
+        stack = cls(copy.deepcopy(first.module), first.autocast, trainable=False)
         stack._lie_in(
             torch.stack([network.vector.detach() for network in networks]), first.vector.requires_grad
         )
@@ -109,31 +92,15 @@ class FlatModule:
             buffer.data = torch.stack([network.buffers[i] for network in networks])
         return stack
 
-    def __call__(self, x: Tensor, *, twice: bool = False) -> Tensor:
-        """Apply the network.
-
-        Args:
-            x: its inputs.
-            twice: whether the gradient will be differentiated again, which compiled networks cannot.
-        """
-        run = self.module if twice or self._compiled is None else self._run_compiled
-        dtype = self.execution.autocast
-        if dtype is None:
-            result: Tensor = run(x)
-            return result
-        with torch.autocast(x.device.type, dtype, cache_enabled=False):  # a cache would outlive CUDA graphs
-            return run(x).float()
-
-    def _run_compiled(self, x: Tensor) -> Tensor:
-        assert self._compiled is not None
-        try:
-            return self._compiled(x)
-        except torch._dynamo.exc.TorchDynamoException as error:
-            reason = str(error).strip().splitlines()[0]
-            logger.warning("torch.compile failed (%s); the networks run uncompiled", reason)
-            self._compiled = None
+    def __call__(self, x: Tensor) -> Tensor:
+        """Apply the network."""
+        if self.autocast is None:
             result: Tensor = self.module(x)
             return result
+        with torch.autocast(
+            x.device.type, self.autocast, cache_enabled=False
+        ):  # a cache outlives CUDA graphs
+            return self.module(x).float()  # type: ignore[no-any-return]
 
     def differentiate(self, loss: Tensor) -> Tensor:
         """Return the gradient of a scalar, laid out as `vector` is, and keep it as the vector's `grad`."""

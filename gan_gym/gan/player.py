@@ -18,17 +18,21 @@ class Player:
     Args:
         networks: one a GAN, of one architecture.
         moments: of each network's vector.
+        fused: whether to step by PyTorch's fused kernel, which is quicker for one GAN on a CPU, but reads its
+            rates on the host.
     """
 
-    def __init__(self, networks: Sequence[FlatModule], moments: Sequence[Moments]) -> None:
-        self.network, self.moments = networks[0], moments[0]
+    def __init__(
+        self, networks: Sequence[FlatModule], moments: Sequence[Moments], *, fused: bool = False
+    ) -> None:
+        self.network, self.moments, self._fused = networks[0], moments[0], fused
         if len(networks) > 1:
             self.network = FlatModule.stacked(networks)
             self.moments = {name: torch.stack([row[name] for row in moments]) for name in moments[0]}
 
-    def __call__(self, x: Tensor, *, twice: bool = False) -> Tensor:
-        """Apply the networks, each to its own inputs; `twice` as in `FlatModule`."""
-        return self.network(x, twice=twice)
+    def __call__(self, x: Tensor) -> Tensor:
+        """Apply the networks, each to its own inputs."""
+        return self.network(x)
 
     @property
     def vector(self) -> Tensor:
@@ -40,10 +44,10 @@ class Player:
         self, gradient: Tensor, lr: Tensor, beta1: Tensor, beta2: float, active: Tensor | None = None
     ) -> None:
         """Take Adam's step, each network at its own rate; see `adam_`."""
-        if lr.ndim or lr.is_cuda:
+        if not self._fused:
             adam_(self.vector, gradient, self.moments, lr=lr, beta1=beta1, beta2=beta2, active=active)
             return
-        adam(  # one GAN on a CPU: PyTorch's fused kernel is quicker
+        adam(
             [self.vector],
             [gradient],
             [self.moments["exp_avg"]],

@@ -104,15 +104,16 @@ class Population:
         first = members[0]
         self.lead = (len(members),) if len(members) > 1 else ()
         self.device, self.config, self.similarity = first.device, first.config, first.similarity
-        self.g = Player([t.g for t in members], [t.g_moments for t in members])
-        self.d = Player([t.d for t in members], [t.d_moments for t in members])
+        self._replay = Replay(self.device, compiles=self.config.compile, captures=self.config.cuda_graphs)
+        fused = not self.lead and self.device.type == "cpu" and self._replay.is_plain
+        self.g = Player([t.g for t in members], [t.g_moments for t in members], fused=fused)
+        self.d = Player([t.d for t in members], [t.d_moments for t in members], fused=fused)
         averaged = [t.g_ema for t in members]
         self.g_ema = FlatModule.stacked(averaged) if self.lead else averaged[0]
         pair = self.g_ema.tensors().values(), self.g.network.tensors().values()
         self._averages = list(zip(*pair, strict=True))
         self._axis = len(self.lead)
         self._joint: bool = getattr(first.d.module, "joint", True)
-        self._replay = Replay(self.device, enabled=self.config.cuda_graphs)
 
     def train(self, members: Sequence[GANTrainer], n_steps: int) -> list[Statistics]:
         """Do `n_steps` inner steps of these GANs and return their statistics, also kept by the trainers.
@@ -239,11 +240,11 @@ class Population:
             x = torch.addcmul(x, noise, _columns(inputs["instance_noise"], x))
         return x
 
-    def _scores(self, seen: Tensor, *, twice: bool = False) -> Tensor:
+    def _scores(self, seen: Tensor) -> Tensor:
         """Score real and fake, the halves of `seen`: together, or apart where batch statistics would mix."""
         if self._joint:
-            return self.d(seen, twice=twice)
-        return torch.cat([self.d(half, twice=twice) for half in seen.chunk(2, self._axis)], -1)
+            return self.d(seen)
+        return torch.cat([self.d(half) for half in seen.chunk(2, self._axis)], -1)
 
     def _loss(self, inputs: Draws, compute: Callable[[str], Tensor]) -> Tensor:
         """Return each GAN's loss under its own, `(*lead)`."""
@@ -268,10 +269,10 @@ class Population:
             penalty = penalty + inputs["gradient_penalty"] * (slopes.norm(dim=-1) - 1).square().mean(-1)
         return penalty
 
-    def _slopes(self, x: Tensor, scores: Callable[..., Tensor]) -> Tensor:
+    def _slopes(self, x: Tensor, scores: Callable[[Tensor], Tensor]) -> Tensor:
         """Return the gradient of D at every sample, `(*lead, N, D)`."""
         x = x.detach().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(scores(x, twice=True).sum(), x, create_graph=True)
+        (gradient,) = torch.autograd.grad(scores(x).sum(), x, create_graph=True)
         return gradient.flatten(self._axis + 1)
 
     @torch.no_grad()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from gan_gym.gan.adam import no_moments
 from gan_gym.gan.draws import Source, drawn
-from gan_gym.gan.flat import Execution, FlatModule
+from gan_gym.gan.flat import FlatModule
 from gan_gym.gan.knob_tensors import MAX_DERIVED_LR
 from gan_gym.gan.losses import LOSSES
 from gan_gym.gan.population import Population
@@ -54,7 +54,8 @@ class TrainerConfig:
     precision: str = "float32"
     """A name in `PRECISIONS`: `"bfloat16"` computes under autocast; weights and updates stay float32."""
     compile: bool = False
-    """Whether `torch.compile` compiles the networks; worth its minute on long runs."""
+    """Whether updates that come often are compiled as a whole, by `torch.compile`: worth its half minute on
+    long runs. On a CPU it needs a C++ compiler."""
     cuda_graphs: bool = True
     """Whether updates on a GPU are captured as CUDA graphs; off only to look for errors in a network."""
 
@@ -105,11 +106,11 @@ class GANTrainer:
         self.source, self.drawn, self.similarity = source, drawn(source, self.device), similarity
         self.loss = LOSSES[config.loss]
         self.z_dim: int = generator.z_dim  # type: ignore[assignment]
-        execution = Execution(PRECISIONS[config.precision], config.compile)
+        autocast = PRECISIONS[config.precision]
         averaged = copy.deepcopy(generator).to(self.device).eval()
-        self.g_ema = FlatModule(averaged, Execution(execution.autocast), trainable=False)
-        self.g = FlatModule(generator.to(self.device).train(), execution)
-        self.d = FlatModule(discriminator.to(self.device).train(), execution)
+        self.g_ema = FlatModule(averaged, autocast, trainable=False)
+        self.g = FlatModule(generator.to(self.device).train(), autocast)
+        self.d = FlatModule(discriminator.to(self.device).train(), autocast)
         self.g_moments, self.d_moments = no_moments(self.g.vector), no_moments(self.d.vector)
         self.gains = {"g": self._first_gain(self.g), "d": self._first_gain(self.d)}
         self.n_images = 0

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import functools
-import logging
 from collections.abc import Callable
 
 import pytest
@@ -9,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_gym.gan import GANTrainer, TrainerConfig, build_networks
-from gan_gym.gan.flat import Execution, FlatModule, joined, views
+from gan_gym.gan.flat import FlatModule, joined, views
 
 SHAPES = [torch.Size(shape) for shape in ((4, 3), (4,), (2, 3, 5, 5), (1,))]
 MakeTrainer = Callable[..., GANTrainer]
@@ -33,7 +31,7 @@ def test_a_stack_is_its_networks(networks: str) -> None:
     x = torch.randn(3, 4, 3, 16, 16, dtype=torch.float64, requires_grad=True)
 
     def penalised(network: FlatModule, own: Tensor) -> Tensor:
-        scores = network(own, twice=True)
+        scores = network(own)
         (slope,) = torch.autograd.grad(scores.sum(), own, create_graph=True)
         return scores.square().sum() + slope.square().sum()
 
@@ -70,37 +68,3 @@ def test_bfloat16_is_coarser_and_keeps_weights_and_results_in_float32(make_train
     assert statistics[0] != statistics[1]
     with pytest.raises(ValueError, match="did you mean 'bfloat16'"):
         TrainerConfig(precision="bfloat")
-
-
-def test_compiled_networks_train_alike(make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Penalties, whose second derivatives compiled networks do not have, included."""
-    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
-    vectors = []
-    for compiled in (True, False):
-        like = make_trainer(r1_gamma=1.0)
-        config = TrainerConfig(batch_size=8, compile=compiled)
-        trainer = GANTrainer(like.g.module, like.d.module, like.source, config, like.settings)
-        trainer.train(5)
-        vectors.append(trainer.d.vector.detach())
-    torch.testing.assert_close(*vectors, rtol=1e-4, atol=1e-5)
-
-
-def test_a_compiler_that_fails_is_left_aside(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def failing(module: nn.Module) -> Callable[[Tensor], Tensor]:
-        def run(x: Tensor) -> Tensor:
-            raise torch._dynamo.exc.Unsupported("no compiler found")
-
-        return run
-
-    monkeypatch.setattr(torch, "compile", failing)
-    module = nn.Linear(2, 1)
-    network = FlatModule(module, Execution(compiled=True))
-    x = torch.ones(3, 2)
-    with caplog.at_level(logging.WARNING):
-        results = [network(x), network(x)]
-    assert all(torch.equal(result, module(x)) for result in results)
-    assert [record.message for record in caplog.records] == [
-        "torch.compile failed (no compiler found); the networks run uncompiled"
-    ]

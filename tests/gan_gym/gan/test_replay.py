@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
+import gan_gym.gan.replay as replay_module
 from gan_gym.gan import GANTrainer, Settings
 from gan_gym.gan.population import Population
 from gan_gym.gan.replay import N_WARM_UP, Inputs, Replay, Update
@@ -127,7 +129,7 @@ def test_a_knob_that_is_turned_on_is_captured(make_trainer: MakeTrainer) -> None
 
 def test_a_cpu_captures_nothing() -> None:
     assert not Replay(torch.device("cpu")).captures
-    assert not Replay(torch.device("cuda"), enabled=False).captures
+    assert not Replay(torch.device("cuda"), captures=False).captures
 
 
 def test_networks_that_cannot_be_captured_run_as_they_are(
@@ -149,3 +151,47 @@ def test_networks_that_cannot_be_captured_run_as_they_are(
     ]
     for left, right in zip(tried, plain, strict=True):
         assert torch.equal(left.g.vector, right.g.vector)
+
+
+def test_compiled_updates_equal_updates_run(
+    make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Penalties, a single GAN and what is rare, and so not compiled, included."""
+    monkeypatch.setattr(replay_module, "N_BEFORE_COMPILING", 3)
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    for chosen in (MEMBERS, MEMBERS[1:2]):
+        compiled, run = ([make_trainer(seed=i, **m) for i, m in enumerate(chosen)] for _ in range(2))
+        for trainer in compiled:
+            trainer.config = replace(trainer.config, compile=True)
+        population = Population(compiled)
+        population.train(compiled, 18)
+        Population(run).train(run, 18)
+        assert len(population._replay._compiled) >= 3
+        for ours, theirs in zip(compiled, run, strict=True):
+            (left, _), (right, _) = ours.state(), theirs.state()
+            for name in right:
+                torch.testing.assert_close(left[name], right[name], rtol=2e-3, atol=2e-4, msg=name)
+
+
+def test_a_compiler_that_fails_is_left_aside(
+    make_trainer: MakeTrainer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(module: Any) -> Update:
+        def run(inputs: Inputs) -> tuple[Tensor, ...]:
+            raise RuntimeError("no C++ compiler found\nmore")
+
+        return run
+
+    monkeypatch.setattr(replay_module, "N_BEFORE_COMPILING", 2)
+    monkeypatch.setattr(torch, "compile", failing)
+    tried, plain = ([make_trainer(seed=i) for i in range(2)] for _ in range(2))
+    for trainer in tried:
+        trainer.config = replace(trainer.config, compile=True)
+    with caplog.at_level(logging.WARNING):
+        Population(tried).train(tried, 6)
+    Population(plain).train(plain, 6)
+    assert [record.message for record in caplog.records] == [
+        "these networks cannot be compiled (no C++ compiler found); they run as they are"
+    ]
+    for left, right in zip(tried, plain, strict=True):
+        torch.testing.assert_close(left.g.vector, right.g.vector)
