@@ -7,6 +7,7 @@ A worker needs nothing of the user's script, which is therefore not run again in
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 import signal
 import sys
@@ -128,6 +129,7 @@ def _serve(connection: Connection, build: Callable[[], object]) -> None:
     """Answer messages until the other end is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it reaches all processes of a terminal; ours decides
     torch.set_num_threads(1)
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # more would be children of a daemon
     target: object = None
     while True:
         try:

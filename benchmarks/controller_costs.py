@@ -55,33 +55,49 @@ class Rollout:
 
 
 def controllers(costs: Costs) -> None:
-    """Let PPO learn from many GANs and from one, in turn, one rollout and one update each time."""
-    rollouts: dict[int, list[Rollout]] = {n: [] for n in costs.scale.rollouts}
+    """Let PPO learn from many GANs, with updates compiled too, and from one; in turn, a rollout each time."""
+    many, few = costs.scale.rollouts
+    contestants = {f"{many}_envs": many, f"{many}_envs_compiled": many, f"{few}_env": few}
+    if not costs.scale.compiled:
+        del contestants[f"{many}_envs_compiled"]
+    rollouts: dict[str, list[Rollout]] = {name: [] for name in contestants}
     with ExitStack() as stack:
-        clocks = {n: stack.enter_context(_clock(costs, n)) for n in rollouts}
+        clocks = {
+            name: stack.enter_context(_clock(costs, n, compiled=name.endswith("compiled")))
+            for name, n in contestants.items()
+        }
         for _ in range(costs.scale.controller_repeats + 1):
-            for n, n_steps in costs.scale.rollouts.items():
-                rollouts[n].append(_learn(clocks[n], n_steps))
+            for name, n in contestants.items():
+                rollouts[name].append(_learn(clocks[name], costs.scale.rollouts[n]))
     rates = {}
-    for n, (_, *counted) in rollouts.items():  # the first does not count
+    for name, (_, *counted) in rollouts.items():  # the first does not count
         whole, envs, update = np.array([(r.whole, r.envs, r.update) for r in counted]).T
-        rates[n] = n * costs.scale.rollouts[n] / whole
-        costs.ratio(f"ppo_{n}_envs_update_share", update / whole)
-        costs.ratio(f"ppo_{n}_envs_env_share", envs / whole)
-        costs.rate(f"env steps, PPO on GridGAN-v0, {n} environments", rates[n])
-        costs.time(f"PPO, {n} environments: env steps of a rollout", envs)
-        costs.time(f"PPO, {n} environments: update", update)
-    many, few = rates
-    costs.ratio(f"ppo_{many}_envs_over_{few}_env", rates[many] / rates[few])
+        n = contestants[name]
+        rates[name] = n * costs.scale.rollouts[n] / whole
+        costs.ratio(f"ppo_{name}_update_share", update / whole)
+        costs.ratio(f"ppo_{name}_env_share", envs / whole)
+        costs.rate(f"env steps, PPO on GridGAN-v0, {name.replace('_', ' ')}", rates[name])
+        costs.time(f"PPO, {name.replace('_', ' ')}: env steps of a rollout", envs)
+        costs.time(f"PPO, {name.replace('_', ' ')}: update", update)
+    first, *others = rates
+    for other in others:
+        if other.endswith("compiled"):
+            costs.ratio(f"ppo_{other}_over_{first}", rates[other] / rates[first])
+        else:
+            costs.ratio(f"ppo_{first}_over_{other}", rates[first] / rates[other])
 
 
 @contextmanager
-def _clock(costs: Costs, n: int) -> Iterator[StepClock]:
+def _clock(costs: Costs, n: int, *, compiled: bool) -> Iterator[StepClock]:
     costs.bar.set_postfix_str(f"PPO, {n} environments")
+    kwargs = {
+        "instances": "train",
+        "device": str(costs.device),
+        "compile": compiled,
+        **costs.scale.env_kwargs,
+    }
     with _messages("agents.environments") as said:
-        vector = agents.make_env(
-            "GridGAN-v0", "ppo", n, instances="train", device=str(costs.device), **costs.scale.env_kwargs
-        )
+        vector = agents.make_env("GridGAN-v0", "ppo", n, **kwargs)
     costs.notes.append(f"make_env, {n} of GridGAN-v0: {type(vector).__name__}; {'; '.join(said)}")
     try:
         yield StepClock(vector)

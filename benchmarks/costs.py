@@ -57,6 +57,8 @@ class Scale:
     """GANs n whose memory is compared with that of 2n, by family."""
     rollouts: dict[int, int] = field(default_factory=lambda: {32: 40, 1: 40})
     """Env steps of each environment in a rollout of PPO, by number of environments; two entries."""
+    compiled: bool = True
+    """Whether PPO learns from GANs with compiled updates too, which takes a minute before it is timed."""
     controller_repeats: int = 5
     """Timed rollouts."""
     image_sizes: tuple[int, ...] = (32, 64, 128, 256)

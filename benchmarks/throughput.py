@@ -46,8 +46,10 @@ PPO learning on `GridGAN-v0` through `agents.make_env` and `agents.train`, in ro
 of one with `--quick`); which form `make_env` chose is printed:
 
 - `ppo_32_envs_over_1_env`: env steps a second with 32 environments over those with one;
-- `ppo_{32,1}_envs_env_share`, `ppo_{32,1}_envs_update_share`: shares of env steps and of PPO's update in the
-  time of a rollout and its update; the rest is choosing actions. The envs limit it.
+- `ppo_32_envs_compiled_over_32_envs`: the same with compiled updates (`compile=True`) over those without (not
+  with `--quick`);
+- `ppo_{32_envs,1_env}_env_share`, `ppo_{32_envs,1_env}_update_share`: shares of env steps and of PPO's update
+  in the time of a rollout and its update; the rest is choosing actions. The envs limit it.
 
 Seconds of an inner step over those at the first point of a curve, whose points are timed in turn:
 
@@ -104,6 +106,7 @@ QUICK = Scale(
     population_repeats={"mlp": 5, "conv": 5},
     memory={"mlp": 32},
     rollouts={32: 5, 1: 20},
+    compiled=False,
     image_sizes=(32, 64, 128),
     batch_sizes={"mlp": (16, 64, 256), "conv": (8, 32)},
 )

@@ -10,7 +10,7 @@ import torch
 import agents
 from agents import ALGOS
 from agents.cores import usable_cores
-from agents.training import fitting_defaults, n_envs_that_fit
+from agents.training import MIN_COMPILED, fitting_defaults, n_envs_that_fit, worth_compiling
 
 QUICK = {"inner_steps": 1, "episode_steps": 3}
 
@@ -69,18 +69,27 @@ def test_batches_divide_the_rollouts(algo, n_envs) -> None:
 
 
 @pytest.mark.parametrize(
-    ("env_id", "n_steps", "total_timesteps", "expected"),
+    ("networks", "n_steps", "total_timesteps", "expected"),
     [
-        ("GridGAN-v0", 40, 128, 1),
-        ("GridGAN-v0", 40, 40 * 10 * 7, 7),
-        ("RingGAN-v0", 40, 100_000, 32),
-        ("GridGAN-v0", None, 100_000, 1),
-        ("HistoGAN-v0", 40, 100_000, usable_cores()),
+        ("mlp", 40, 128, 1),
+        ("mlp", 40, 40 * 10 * 7, 7),
+        ("mlp", 40, 100_000, 32),
+        ("mlp", None, 100_000, 1),
+        ("light", 40, 100_000, usable_cores()),
     ],
     ids=["too short", "short", "long", "without rollouts", "images"],
 )
-def test_environments_are_added_where_that_helps(env_id, n_steps, total_timesteps, expected) -> None:
-    assert n_envs_that_fit(env_id, n_steps, total_timesteps) == expected
+def test_environments_are_added_where_that_helps(networks, n_steps, total_timesteps, expected) -> None:
+    assert n_envs_that_fit(networks, n_steps, total_timesteps) == expected
+
+
+def test_long_trainings_on_small_networks_are_compiled_where_there_is_a_compiler(monkeypatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: name)
+    assert worth_compiling("mlp", MIN_COMPILED)
+    assert not worth_compiling("mlp", MIN_COMPILED - 1)
+    assert not worth_compiling("light", MIN_COMPILED)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert not worth_compiling("mlp", MIN_COMPILED)
 
 
 @pytest.mark.parametrize("n_steps", [0, -1, 2.5])
