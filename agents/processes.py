@@ -11,6 +11,7 @@ import os
 import pickle
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
 PRELOADED = ("agents.workers",)
 """Imported once by the server that forks the workers, not once by each of them."""
@@ -130,6 +132,7 @@ def _serve(connection: Connection, build: Callable[[], object]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it reaches all processes of a terminal; ours decides
     torch.set_num_threads(1)
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # more would be children of a daemon
+    tqdm.set_lock(threading.RLock())  # its own, made when updates are compiled, would outlive the process
     target: object = None
     while True:
         try:
