@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,7 @@ def test_divergence_goes_back_and_nothing_that_is_not_finite_is_kept(
             with torch.no_grad():
                 self.g.vector.fill_(float("nan"))
                 self.g_ema.vector.fill_(float("nan"))
+            result = self.statistics = replace(result, diverged=True)
         return result
 
     monkeypatch.setattr(GANTrainer, "train", train)

@@ -330,6 +330,7 @@ def diverge_when(monkeypatch: pytest.MonkeyPatch, condition) -> None:
             with torch.no_grad():
                 self.g.vector.fill_(float("nan"))
                 self.g_ema.vector.fill_(float("nan"))
+            result = self.statistics = replace(result, diverged=True)
         return result
 
     monkeypatch.setattr(GANTrainer, "train", train)
