@@ -7,7 +7,6 @@ A worker needs nothing of the user's script, which is therefore not run again in
 from __future__ import annotations
 
 import multiprocessing
-import os
 import pickle
 import signal
 import sys
@@ -21,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+import torch._inductor.config as inductor
 from tqdm import tqdm
 
 PRELOADED = ("agents.workers",)
@@ -131,7 +131,7 @@ def _serve(connection: Connection, build: Callable[[], object]) -> None:
     """Answer messages until the other end is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it reaches all processes of a terminal; ours decides
     torch.set_num_threads(1)
-    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # more would be children of a daemon
+    inductor.compile_threads = 1  # one core is this worker's share
     tqdm.set_lock(threading.RLock())  # its own, made when updates are compiled, would outlive the process
     target: object = None
     while True:

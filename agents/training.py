@@ -90,15 +90,16 @@ def n_envs_that_fit(networks: str, n_steps: int | None, total_timesteps: int) ->
     return max(1, min(MOST_ENVS.get(networks, usable_cores()), total_timesteps // (MIN_ROLLOUTS * n_steps)))
 
 
-def worth_compiling(networks: str, total_timesteps: int) -> bool:
+def worth_compiling(networks: str, n_envs: int, total_timesteps: int) -> bool:
     """Return whether compiled updates of these GANs save more time than compiling takes.
 
     Args:
         networks: family of the environments' GANs; convolutions gain nothing on a CPU.
+        n_envs: number of environments; a single one would compile anew for every episode's GAN.
         total_timesteps: env steps in all.
     """
     has_compiler = shutil.which(os.environ.get("CXX", "g++")) is not None
-    return networks == "mlp" and total_timesteps >= MIN_COMPILED and has_compiler
+    return networks == "mlp" and n_envs > 1 and total_timesteps >= MIN_COMPILED and has_compiler
 
 
 def train(
@@ -156,10 +157,10 @@ def train(
         if isinstance(id, str):
             trial = gym.make(check_id(id), **arguments).unwrapped
             assert isinstance(trial, GANEnv)
-            arguments.setdefault("compile", worth_compiling(trial.networks, total_timesteps))
             if n_envs is None:
                 n_steps = hyperparameters.get("n_steps", algorithm.defaults.get("n_steps"))
                 n_envs = n_envs_that_fit(trial.networks, n_steps, total_timesteps)
+            arguments.setdefault("compile", worth_compiling(trial.networks, n_envs, total_timesteps))
             vector = make_env(id, algo, n_envs, seed=seed, n_processes=n_processes, **arguments)
             stack.callback(vector.close)  # its processes end also where training fails
         else:

@@ -106,7 +106,8 @@ class DigitClassifier(nn.Module):
         """
         logits = self(samples.flatten(0, 1)[:, None]).unflatten(0, (-1, 3))
         sure, digit = logits.softmax(dim=2).max(dim=2)
-        return digit @ torch.tensor([100, 10, 1], device=digit.device), sure.amin(dim=1)
+        red, green, blue = digit.unbind(dim=1)
+        return 100 * red + 10 * green + blue, sure.amin(dim=1)
 
     def count_modes(self, samples: Tensor) -> list[Modes]:
         """Count modes as for Stacked MNIST: every sample counts for the mode it is classified as.
@@ -120,7 +121,8 @@ class DigitClassifier(nn.Module):
         """
         parts = [self.classify(part) for part in torch.split(samples.flatten(0, 1), _AT_A_TIME)]
         mode, sure = (torch.cat(each).view(samples.shape[:2]) for each in zip(*parts, strict=True))
-        counts = torch.stack([torch.bincount(one, minlength=N_MODES) for one in mode])
+        first = N_MODES * torch.arange(len(mode), device=mode.device)[:, None]
+        counts = torch.bincount((first + mode).flatten(), minlength=N_MODES * len(mode)).view(-1, N_MODES)
         return summarise(counts, (sure >= _SURE).float().mean(dim=1))
 
 

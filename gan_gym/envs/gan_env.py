@@ -134,8 +134,8 @@ class GANEnv(gym.Env[Array, Array]):
     See the environments' own docstrings for the data; all take `networks`, `loss`, `batch_size`,
     `inner_steps`, `episode_steps`, `knobs`, `reward`, `instances`, `device` (`"auto"` is CUDA where there is
     one; exactness is promised on the CPU), `precision` (`"float32"`, or `"bfloat16"` under autocast: for
-    GPUs), `compile` (whether `torch.compile` compiles the networks, at a minute's cost) and `render_mode`
-    (`None` or `"rgb_array"`).
+    GPUs), `compile` (whether updates that come often are compiled, at half a minute's cost; what is restored
+    then goes on within float tolerance only) and `render_mode` (`None` or `"rgb_array"`).
 
     ## References
     Mustafa 2024, arXiv 2409.20340; knobs, observations and reward are this project's own decisions, the paper

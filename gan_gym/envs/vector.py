@@ -21,6 +21,9 @@ from gan_gym.observations import names
 
 logger = logging.getLogger(__name__)
 
+MOST_POPULATIONS = 2
+"""Populations kept between env steps: of all GANs, and of those that go on while others start anew."""
+
 Array = NDArray[np.float32]
 
 
@@ -53,7 +56,7 @@ class GANVectorEnv(VectorEnv[Array, Array, NDArray[Any]]):
         self.observation_space = batch_space(first.observation_space, num_envs)
         self.action_space = batch_space(first.action_space, num_envs)
         self._ended = np.zeros(num_envs, np.bool_)
-        self._populations: dict[int, Population] = {}
+        self._populations: list[Population] = []
         self._said_fallback = False
 
     def reset(
@@ -140,15 +143,18 @@ class GANVectorEnv(VectorEnv[Array, Array, NDArray[Any]]):
         return score_gans(envs[0].problem, trainers, [env.latents for env in envs], population)
 
     def _population(self, trainers: list[GANTrainer]) -> Population | None:
-        """Return what trains these GANs together, kept for as many of them; `None` if one after the other."""
+        """Return what trains these GANs together; `None` if they are trained one after the other."""
         if not (worth_batching(trainers) and can_batch(trainers)):
             if len(trainers) > 1 and not self._said_fallback:
                 logger.info("these GANs are trained in turn: %s", why_in_turn(trainers))
                 self._said_fallback = True
             return None
-        if len(trainers) not in self._populations:
-            self._populations[len(trainers)] = Population(trainers)
-        return self._populations[len(trainers)]
+        for population in self._populations:
+            if population.fits(trainers):
+                return population
+        population = Population(trainers)
+        self._populations = [population, *self._populations[: MOST_POPULATIONS - 1]]
+        return population
 
     def render(self) -> tuple[Any, ...] | None:
         """Return one frame an environment."""

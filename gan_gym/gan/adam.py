@@ -55,6 +55,7 @@ def adam_(
         step += 1
     else:
         on = active.to(lr.dtype)
+        gradient = torch.where(active.unsqueeze(-1), gradient, 0)  # 0 times what is not finite is not 0
         step += on
         lr, first, second = (column * on.unsqueeze(-1) for column in (lr, first, second))
     # m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps), its numerator and denominator times sqrt(1 - b2^t)

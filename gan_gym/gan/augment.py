@@ -19,18 +19,6 @@ CUTOUT = 1 / 2
 """Side of the square cut out, as a share of the patch's side."""
 
 
-def augment(x: Tensor, p: float, rng: torch.Generator) -> Tensor:
-    """Augment each sample with probability `p`.
-
-    Args:
-        x: `(N, 3, H, W)` patches or `(N, 2)` points.
-        p: probability in [0, 1] that a sample is augmented.
-        rng: CPU generator; it advances by the same number of draws whatever `p` is.
-    """
-    draws = {name: draw.to(x.device) for name, draw in draw_augmentation(x.shape, rng).items()}
-    return augmented(x, torch.tensor(p, device=x.device), draws)
-
-
 def draw_augmentation(shape: tuple[int, ...], rng: torch.Generator) -> dict[str, Tensor]:
     """Draw what happens to samples `(N, ...)`: `chosen` `(N,)` in [0, 1), and `turns` or `moves` `(N, k)`."""
     n = shape[0]

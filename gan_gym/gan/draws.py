@@ -42,14 +42,8 @@ class Source(Protocol):
         ...
 
 
-@runtime_checkable
-class DrawnSource(Protocol):
-    """A source that tells what it draws apart from looking it up: then only the draws move to the device."""
-
-    @property
-    def device(self) -> torch.device:
-        """Where the data lie."""
-        ...
+class Drawn(Protocol):
+    """What the trainer draws from."""
 
     def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, ...]:
         """Return the draws of `n` samples, on the CPU, one row a sample."""
@@ -60,15 +54,13 @@ class DrawnSource(Protocol):
         ...
 
 
-class Drawn(Protocol):
-    """What the trainer draws from: see `DrawnSource`."""
+@runtime_checkable
+class DrawnSource(Drawn, Protocol):
+    """A source that tells what it draws apart from looking it up: then only the draws move to the device."""
 
-    def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, ...]:
-        """Return the draws of `n` samples."""
-        ...
-
-    def take(self, *draws: Tensor) -> Tensor:
-        """Return the samples of draws."""
+    @property
+    def device(self) -> torch.device:
+        """Where the data lie."""
         ...
 
 
@@ -139,8 +131,8 @@ def _kinds(trainer: GANTrainer, side: str) -> list[_Kind]:
     return kinds
 
 
-def _is_large(kind: _Kind, n_updates: int) -> bool:
-    return CHUNK * n_updates * kind.rows * kind.numbers > LARGE
+def _is_large(kind: _Kind) -> bool:
+    return CHUNK * kind.rows * kind.numbers > LARGE
 
 
 def member_draws(
@@ -151,28 +143,31 @@ def member_draws(
     Args:
         trainer: the GAN.
         side: whose updates, `"g"` or `"d"`.
-        n_updates: updates in an inner step.
+        n_updates: updates in an inner step; each has streams of its own.
         step: first inner step, counted from the GAN's first.
         n_steps: inner steps.
         large: whether the kinds that are drawn step by step are returned, or the others.
     """
     draws: Draws = {}
     for kind in _kinds(trainer, side):
-        if _is_large(kind, n_updates) == large:
-            draws |= _steps(trainer, side, kind, n_updates, step, n_steps, 1 if large else CHUNK)
+        if _is_large(kind) == large:
+            updates = [
+                _steps(trainer, f"{side}{update}/{kind.name}", kind, step, n_steps, 1 if large else CHUNK)
+                for update in range(n_updates)
+            ]
+            draws |= {name: torch.stack([update[name] for update in updates], 1) for name in updates[0]}
     return draws
 
 
-def _steps(
-    trainer: GANTrainer, side: str, kind: _Kind, n_updates: int, step: int, n_steps: int, length: int
-) -> Draws:
+def _steps(trainer: GANTrainer, stream: str, kind: _Kind, step: int, n_steps: int, length: int) -> Draws:
     """Cut `n_steps` steps from a stream's chunks of `length` steps."""
     parts: list[Draws] = []
     for chunk in range(step // length, (step + n_steps - 1) // length + 1):
         start, stop = max(step - chunk * length, 0), min(step + n_steps - chunk * length, length)
-        draws = kind.draw(length * n_updates * kind.rows, _rng(trainer, f"{side}/{kind.name}", chunk, kind))
-        sizes = length, n_updates, kind.rows
-        parts.append({k: draw.view(*sizes, *draw.shape[1:])[start:stop] for k, draw in draws.items()})
+        draws = kind.draw(length * kind.rows, _rng(trainer, stream, chunk, kind))
+        parts.append(
+            {k: draw.view(length, kind.rows, *draw.shape[1:])[start:stop] for k, draw in draws.items()}
+        )
     return parts[0] if len(parts) == 1 else {k: torch.cat([part[k] for part in parts]) for k in parts[0]}
 
 
@@ -206,9 +201,7 @@ class Tape:
         relativistic = any(t.loss.relativistic for t in members)
         self._n_seen = members[0].config.batch_size * (2 if side == "d" or relativistic else 1)
         self._block = self._drawn(0, n_steps, large=False)
-        self._has_large = any(
-            _is_large(kind, n) for t, n in zip(members, n_updates, strict=True) for kind in _kinds(t, side)
-        )
+        self._has_large = any(_is_large(kind) for t in members for kind in _kinds(t, side))
         self._step, self._large = -1, Draws()
 
     def __call__(self, step: int, update: int = 0) -> Draws:
@@ -225,9 +218,10 @@ class Tape:
             for t, n, first in zip(self._members, self._n_updates, self._first, strict=True)
         ]
         draws = rows[0] if len(rows) == 1 else self._stacked(rows)
-        if self._device.type == "cuda":
-            draws = {name: draw if draw.is_cuda else draw.pin_memory() for name, draw in draws.items()}
-        return {name: draw.to(self._device, non_blocking=True) for name, draw in draws.items()}
+        if self._device.type == "cpu":
+            return {name: draw.cpu() for name, draw in draws.items()}
+        pinned = {name: draw if draw.is_cuda else draw.pin_memory() for name, draw in draws.items()}
+        return {name: draw.to(self._device, non_blocking=True) for name, draw in pinned.items()}
 
     def _stacked(self, rows: Sequence[Draws]) -> Draws:
         names = {name: draw for row in rows for name, draw in row.items()}

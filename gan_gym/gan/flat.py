@@ -103,7 +103,7 @@ class FlatModule:
             return self.module(x).float()  # type: ignore[no-any-return]
 
     def differentiate(self, loss: Tensor) -> Tensor:
-        """Return the gradient of a scalar, laid out as `vector` is, and keep it as the vector's `grad`."""
+        """Return the gradient of a scalar, laid out as `vector` is; it is the vector's `grad`, too."""
         parts = torch.autograd.grad(loss, self.parameters, allow_unused=True, materialize_grads=True)
         self.vector.grad = joined(parts, self.shapes)
         return self.vector.grad

@@ -1,8 +1,8 @@
 """Generators and discriminators: for points, and for patches of any size that is a multiple of 8.
 
 A network of your own needs no base class: a `torch.nn.Module` that fits `Generator` or `Discriminator` is
-enough. Pass the pair to `GANTrainer`, or add it to `NETWORKS` under a name to use it in the environments. Built
-from `gan.layers`, and with an attribute `stackable = True`, it trains in populations too.
+enough. Pass the pair to `GANTrainer`, or add it to `NETWORKS` under a name to use it in the environments.
+Built from `gan.layers`, and with an attribute `stackable = True`, it trains in populations too.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gan_gym.gan.trainer import GANTrainer
 
 SAMPLED_AT_ONCE = 256
-"""Samples that each GAN makes at once, so that a population's hidden units stay in a CPU's cache."""
+"""Samples that each GAN makes at once on a CPU, so that a population's hidden units stay in its cache."""
 
 MEASURE_EVERY = 5
 """Inner steps between two measurements of gradient and update norms."""
@@ -37,20 +37,26 @@ MEASURE_EVERY = 5
 def can_batch(members: Sequence[GANTrainer]) -> bool:
     """Return whether these GANs can be trained together.
 
-    They must share architecture, batch size, similarity and data, on one device, and their networks must take
-    stacked weights (`gan.layers`).
+    They must share architecture, batch size, precision, similarity and data, on one device, and their
+    networks must take stacked weights (`gan.layers`).
     """
-    first = members[0]
-    shared = ("batch_size", "beta2", "precision", "compile", "cuda_graphs")
+    first = _shared(members[0])
     return all(
-        t.source is first.source
-        and t.similarity == first.similarity
-        and all(getattr(t.config, name) == getattr(first.config, name) for name in shared)
-        and t.device == first.device
-        and t.g.architecture == first.g.architecture
-        and t.d.architecture == first.d.architecture
-        and all(getattr(network.module, "stackable", False) for network in (t.g, t.d))
+        _shared(t) == first and all(getattr(network.module, "stackable", False) for network in (t.g, t.d))
         for t in members
+    )
+
+
+def _shared(trainer: GANTrainer) -> tuple[object, ...]:
+    """Return what all members of a population have in common."""
+    config = trainer.config
+    return (
+        trainer.source,
+        trainer.similarity,
+        trainer.device,
+        trainer.g.architecture,
+        trainer.d.architecture,
+        (config.batch_size, config.beta2, config.precision, config.compile, config.cuda_graphs),
     )
 
 
@@ -71,22 +77,11 @@ def why_in_turn(members: Sequence[GANTrainer]) -> str:
     return "their networks take no stacked weights (see gan.population.can_batch)"
 
 
-def train_together(members: Sequence[GANTrainer], n_steps: int) -> list[Statistics]:
-    """Do `n_steps` inner steps of every GAN and return their statistics, also kept by the trainers.
-
-    Raises:
-        ValueError: if the GANs cannot be batched, `n_steps` is below 1, or a `reward_weight` is above 0
-            without a `similarity`.
-    """
-    if len(members) > 1 and not can_batch(members):
-        raise ValueError("these GANs cannot be trained together; call `train` on each (see `can_batch`)")
-    return Population(members).train(members, n_steps)
-
-
 @dataclass(frozen=True)
 class _Block:
     """What a block of inner steps reads and writes beside the networks."""
 
+    members: Sequence[GANTrainer]
     knobs: KnobTensors
     g_tape: Tape
     d_tape: Tape
@@ -98,10 +93,16 @@ class Population:
 
     Args:
         members: GANs for which `can_batch` holds, or one.
+
+    Raises:
+        ValueError: if there are several that cannot be batched.
     """
 
     def __init__(self, members: Sequence[GANTrainer]) -> None:
+        if len(members) > 1 and not can_batch(members):
+            raise ValueError("these GANs cannot be trained together; call `train` on each (see `can_batch`)")
         first = members[0]
+        self._shared, self._drawn = _shared(first), first.drawn
         self.lead = (len(members),) if len(members) > 1 else ()
         self.device, self.config, self.similarity = first.device, first.config, first.similarity
         self._replay = Replay(self.device, compiles=self.config.compile, captures=self.config.cuda_graphs)
@@ -114,6 +115,10 @@ class Population:
         self._averages = list(zip(*pair, strict=True))
         self._axis = len(self.lead)
         self._joint: bool = getattr(first.d.module, "joint", True)
+
+    def fits(self, members: Sequence[GANTrainer]) -> bool:
+        """Return whether this population can train these GANs, which can be batched."""
+        return self.lead == (len(members),) and self._shared == _shared(members[0])
 
     def train(self, members: Sequence[GANTrainer], n_steps: int) -> list[Statistics]:
         """Do `n_steps` inner steps of these GANs and return their statistics, also kept by the trainers.
@@ -133,14 +138,13 @@ class Population:
                 f"reward_weight is {max(weights)} but the trainer has no similarity; "
                 "pass `similarity`, or set reward_weight to 0"
             )
-        self.members = members
-        self._copy(back=False)
+        self._copy(members, back=False)
         knobs = KnobTensors(members, self.lead, n_steps)
         g_tape, d_tape = (
             Tape(members, side, n_updates, n_steps, self.device)
             for side, n_updates in (("g", [1] * len(members)), ("d", knobs.n_updates))
         )
-        block = _Block(knobs, g_tape, d_tape, Recorder())
+        block = _Block(members, knobs, g_tape, d_tape, Recorder())
         start = self.g.vector.clone(), self.d.vector.clone()
         for i in range(n_steps):
             self._inner_step(i, block, measured=i % MEASURE_EVERY == 0)
@@ -148,7 +152,7 @@ class Population:
         moved = torch.stack([(a - b).norm(dim=-1) for a, b in zip(ends, start, strict=True)])
         sizes = ends[0].shape[-1], ends[1].shape[-1]
         summaries = block.recorder.summary([t.statistics for t in members], moved, sizes, self._total())
-        self._copy(back=True)
+        self._copy(members, back=True)
         knobs.write_back()
         for trainer, summary in zip(members, summaries, strict=True):
             trainer.statistics = summary
@@ -157,7 +161,9 @@ class Population:
     @torch.no_grad()
     def sample(self, z: Tensor) -> Tensor:
         """Map latents `(*lead, N, z_dim)` to samples of the averaged generators, `(*lead, N, *shape)`."""
-        parts = torch.split(z.to(self.device), SAMPLED_AT_ONCE, self._axis)
+        z = z.to(self.device)
+        at_once = SAMPLED_AT_ONCE if z.device.type == "cpu" else z.shape[self._axis]
+        parts = torch.split(z, at_once, self._axis)
         return torch.cat([self.g_ema(part) for part in parts], self._axis)
 
     def _inner_step(self, i: int, block: _Block, *, measured: bool) -> None:
@@ -179,7 +185,7 @@ class Population:
         if knobs.relativistic:
             inputs["real"] = x_real
         g_loss, g_gradient = self._replay("g", self._update_generator, inputs)
-        for trainer in self.members:
+        for trainer in block.members:
             trainer.n_images += self.config.batch_size
         recorder.step(g_loss, d_loss, logits)
         if measured:
@@ -197,7 +203,7 @@ class Population:
         """Update D; return its loss, gradient and logits, and the real samples."""
         buffers = [*self.g.network.buffers, *self.d.network.buffers] if "active" in inputs else []
         before = [buffer.clone() for buffer in buffers]
-        x_real = laid_out(take(self.members[0].drawn, inputs))
+        x_real = laid_out(take(self._drawn, inputs))
         with torch.no_grad():
             x_fake = self.g(inputs["z"])
         weight = None
@@ -294,7 +300,7 @@ class Population:
         return torch.stack([part.flatten(self._axis).sum(-1).double() for part in parts]).sum(0)
 
     @torch.no_grad()
-    def _copy(self, *, back: bool) -> None:
+    def _copy(self, members: Sequence[GANTrainer], *, back: bool) -> None:
         """Copy all state from the members, or `back` to them; one GAN trains on its own tensors."""
         if not self.lead:
             return
@@ -305,7 +311,7 @@ class Population:
             "g_optimizer": self.g.moments,
             "d_optimizer": self.d.moments,
         }
-        parts = [trainer.parts() for trainer in self.members]
+        parts = [trainer.parts() for trainer in members]
         for part, tensors in stack.items():
             for name, whole in tensors.items():
                 rows = [own[part][name] for own in parts]

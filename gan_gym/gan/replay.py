@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,6 +32,8 @@ class _Graph:
     graph: torch.cuda.CUDAGraph
     inputs: Inputs
     outputs: tuple[Tensor, ...]
+    last: Inputs = field(default_factory=dict)
+    """What was last copied into `inputs`."""
 
 
 class Replay:
@@ -49,6 +52,7 @@ class Replay:
         self.compiles, self.captures = compiles, captures and device.type == "cuda"
         self._device = device
         self._side: torch.cuda.Stream | None = None
+        self._pool: Any = None
         self._n_runs: dict[object, int] = {}
         self._compiled: dict[object, Update] = {}
         self._graphs: dict[object, _Graph] = {}
@@ -84,18 +88,21 @@ class Replay:
         try:
             self._compiled[key] = torch.compile(make_fx(run)(inputs))
         except RuntimeError as error:  # a network that reads values of tensors, for example by `.item()`
-            return self._give_up_compiling(error, update, inputs)
+            return self._give_up_compiling(
+                error, lambda given: outputs[0] if outputs else update(given), inputs
+            )
         return outputs[0]
 
-    @torch.no_grad()
     def _run_compiled(self, key: object, update: Update, inputs: Inputs) -> tuple[Tensor, ...]:
         if not self.compiles:
             return update(inputs)
         try:
-            return self._compiled[key](inputs)
+            with torch.no_grad():
+                return self._compiled[key](inputs)
         except RuntimeError as error:  # no C++ compiler, for example
-            with torch.enable_grad():
-                return self._give_up_compiling(error, update, inputs)
+            if self.captures and torch.cuda.is_current_stream_capturing():
+                raise
+            return self._give_up_compiling(error, update, inputs)
 
     def _give_up_compiling(self, error: Exception, update: Update, inputs: Inputs) -> tuple[Tensor, ...]:
         logger.warning("these networks cannot be compiled (%s); they run as they are", _reason(error))
@@ -109,13 +116,15 @@ class Replay:
             try:
                 self._graphs[key] = self._captured(update, inputs)
             except RuntimeError as error:  # a network that waits for the GPU
-                reason = _reason(error)
+                reason = _reason(error.__context__ or error)  # the end of a failed capture fails too
                 logger.warning("no CUDA graph of these networks (%s); they run kernel by kernel", reason)
                 self.captures = False
                 return update(inputs)
         graph = self._graphs[key]
         for part, static in graph.inputs.items():
-            static.copy_(inputs[part], non_blocking=True)
+            if inputs[part] is not graph.last.get(part):  # knobs stay what they are for a block
+                static.copy_(inputs[part], non_blocking=True)
+        graph.last = inputs
         graph.graph.replay()
         return tuple(output.clone() for output in graph.outputs)
 
@@ -137,10 +146,17 @@ class Replay:
         """Capture an update, which is not run by this."""
         static = {name: tensor.clone() for name, tensor in inputs.items()}
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        self._pool = (
+            self._pool or torch.cuda.graph_pool_handle()
+        )  # graphs run in turn, and share their memory
+        with (
+            torch.cuda.device(self._device),
+            torch.cuda.stream(torch.cuda.current_stream(self._device)),  # restored where the capture fails
+            torch.cuda.graph(graph, pool=self._pool, stream=self._side),
+        ):
             outputs = update(static)
         return _Graph(graph, static, outputs)
 
 
-def _reason(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+def _reason(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

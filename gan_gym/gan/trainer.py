@@ -54,8 +54,9 @@ class TrainerConfig:
     precision: str = "float32"
     """A name in `PRECISIONS`: `"bfloat16"` computes under autocast; weights and updates stay float32."""
     compile: bool = False
-    """Whether updates that come often are compiled as a whole, by `torch.compile`: worth its half minute on
-    long runs. On a CPU it needs a C++ compiler."""
+    """Whether updates that come often are compiled as a whole, by `torch.compile`: worth its half minute
+    where one population goes on for long; each new trainer compiles anew. On a CPU it needs a C++ compiler.
+    A trainer that continues from a state then equals the first within float tolerance, not bit for bit."""
     cuda_graphs: bool = True
     """Whether updates on a GPU are captured as CUDA graphs; off only to look for errors in a network."""
 
@@ -102,15 +103,16 @@ class GANTrainer:
         similarity: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self.config, self.settings, self.seed = config, settings, seed
-        self.device = torch.device(device)
-        self.source, self.drawn, self.similarity = source, drawn(source, self.device), similarity
+        self.source, self.similarity = source, similarity
         self.loss = LOSSES[config.loss]
         self.z_dim: int = generator.z_dim  # type: ignore[assignment]
         autocast = PRECISIONS[config.precision]
-        averaged = copy.deepcopy(generator).to(self.device).eval()
+        averaged = copy.deepcopy(generator).to(device).eval()
         self.g_ema = FlatModule(averaged, autocast, trainable=False)
-        self.g = FlatModule(generator.to(self.device).train(), autocast)
-        self.d = FlatModule(discriminator.to(self.device).train(), autocast)
+        self.g = FlatModule(generator.to(device).train(), autocast)
+        self.d = FlatModule(discriminator.to(device).train(), autocast)
+        self.device = self.g.vector.device  # with its index
+        self.drawn = drawn(source, self.device)
         self.g_moments, self.d_moments = no_moments(self.g.vector), no_moments(self.d.vector)
         self.gains = {"g": self._first_gain(self.g), "d": self._first_gain(self.d)}
         self.n_images = 0

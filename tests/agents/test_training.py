@@ -85,11 +85,12 @@ def test_environments_are_added_where_that_helps(networks, n_steps, total_timest
 
 def test_long_trainings_on_small_networks_are_compiled_where_there_is_a_compiler(monkeypatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: name)
-    assert worth_compiling("mlp", MIN_COMPILED)
-    assert not worth_compiling("mlp", MIN_COMPILED - 1)
-    assert not worth_compiling("light", MIN_COMPILED)
+    assert worth_compiling("mlp", 2, MIN_COMPILED)
+    assert not worth_compiling("mlp", 2, MIN_COMPILED - 1)
+    assert not worth_compiling("light", 2, MIN_COMPILED)
+    assert not worth_compiling("mlp", 1, MIN_COMPILED)
     monkeypatch.setattr("shutil.which", lambda name: None)
-    assert not worth_compiling("mlp", MIN_COMPILED)
+    assert not worth_compiling("mlp", 2, MIN_COMPILED)
 
 
 @pytest.mark.parametrize("n_steps", [0, -1, 2.5])

@@ -4,11 +4,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from gan_gym.gan.augment import augment
+from gan_gym.gan.augment import augmented, draw_augmentation
 
 
 def _rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def augment(x: Tensor, p: float, rng: torch.Generator) -> Tensor:
+    return augmented(x, torch.tensor(p), draw_augmentation(x.shape, rng))
 
 
 @pytest.fixture(params=["points", "patches", "flat patches"])

@@ -65,6 +65,11 @@ def test_turning_a_kind_on_leaves_the_others_as_they_were(make_trainer: MakeTrai
     assert all(torch.equal(plain[name], live[name]) for name in plain)
 
 
+def test_more_updates_leave_the_draws_of_the_first_as_they_were(make_trainer: MakeTrainer) -> None:
+    one, two = (_tape(make_trainer(**LIVE), "d", n, 7, 3)(1, 0) for n in (1, 2))
+    assert all(torch.equal(one[name], two[name]) for name in two)
+
+
 def test_members_draw_what_they_draw_alone_and_gaps_change_nothing(make_trainer: MakeTrainer) -> None:
     members = [
         make_trainer(seed=1),

@@ -11,11 +11,12 @@ from torch import nn
 from gan_gym.data.mixtures import MixtureSampler
 from gan_gym.data.sampler import PatchSampler
 from gan_gym.gan import NETWORKS, GANTrainer, Settings, TrainerConfig
-from gan_gym.gan.population import Population, can_batch, train_together
+from gan_gym.gan.population import Population, can_batch
+from gan_gym.gan.statistics import Statistics
 
 MakeTrainer = Callable[..., GANTrainer]
 
-PATCHES = torch.randint(256, (16, 3, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+PATCHES = torch.randint(256, (16, 3, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 
 MEMBERS: list[dict[str, Any]] = [
     {"loss": "non_saturating"},
@@ -26,6 +27,10 @@ MEMBERS: list[dict[str, Any]] = [
     {"loss": "hinge", "g_update_ratio": 1e-3, "d_update_ratio": 3e-3, "d_steps": 2.0},
     {"loss": "wgan_gp", "r1_gamma": 0.2, "augment_p": 0.5},
 ]
+
+
+def train_together(members: list[GANTrainer], n_steps: int) -> list[Statistics]:
+    return Population(members).train(members, n_steps)
 
 
 def _assert_equal(together: list[GANTrainer], alone: list[GANTrainer]) -> None:
@@ -67,7 +72,7 @@ def test_population_equals_its_members_alone_for_every_family(
     together, alone = (
         [
             GANTrainer(
-                *double_pair(networks, (3, 8, 8), seed),
+                *double_pair(networks, (3, 16, 16), seed),
                 source,
                 TrainerConfig(loss=loss, batch_size=4),
                 own,

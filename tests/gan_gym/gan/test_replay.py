@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -33,6 +33,7 @@ class _Traced:
     traced: Callable[[Inputs], tuple[Tensor, ...]]
     inputs: Inputs
     outputs: tuple[Tensor, ...]
+    last: Inputs = field(default_factory=dict)
 
     @property
     def graph(self) -> _Traced:
@@ -192,6 +193,29 @@ def test_a_compiler_that_fails_is_left_aside(
     Population(plain).train(plain, 6)
     assert [record.message for record in caplog.records] == [
         "these networks cannot be compiled (no C++ compiler found); they run as they are"
+    ]
+    for left, right in zip(tried, plain, strict=True):
+        torch.testing.assert_close(left.g.vector, right.g.vector)
+
+
+def test_a_compiled_update_that_cannot_be_captured_runs_on(
+    make_trainer: MakeTrainer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(self: Replay, update: Update, inputs: Inputs) -> Any:
+        raise RuntimeError
+
+    monkeypatch.setattr(replay_module, "N_BEFORE_COMPILING", 2)
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    monkeypatch.setattr(_TracingReplay, "_captured", refuses)
+    tried, plain = ([make_trainer(seed=i) for i in range(2)] for _ in range(2))
+    population, replay = _replaying(tried)
+    replay.compiles = True
+    with caplog.at_level(logging.WARNING):
+        population.train(tried, N_WARM_UP + 6)
+    Population(plain).train(plain, N_WARM_UP + 6)
+    assert (replay.compiles, replay.captures) == (True, False)
+    assert [record.message for record in caplog.records] == [
+        "no CUDA graph of these networks (RuntimeError); they run kernel by kernel"
     ]
     for left, right in zip(tried, plain, strict=True):
         torch.testing.assert_close(left.g.vector, right.g.vector)
