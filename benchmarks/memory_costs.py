@@ -17,6 +17,8 @@ from gan_gym.gan import build_networks
 
 N_REPEATS = 5
 """Pairs of processes."""
+N_STEPS_WITH_GRAPHS = 8
+"""Inner steps after which the updates of a GPU are CUDA graphs, whose memory counts."""
 MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 """Bytes of the unit in which the system gives resident memory."""
 
@@ -25,7 +27,8 @@ def memory(costs: Costs) -> None:
     """Compare what n more GANs add to the peak of a fresh process with what each has to keep."""
     for family, n in costs.scale.memory.items():
         env_id = FAMILIES[family]
-        kwargs = costs.env_kwargs(**{**costs.scale.population_kwargs[family], "inner_steps": 1})
+        n_steps = 1 if costs.device.type == "cpu" else N_STEPS_WITH_GRAPHS
+        kwargs = costs.env_kwargs(**{**costs.scale.population_kwargs[family], "inner_steps": n_steps})
         costs.bar.set_postfix_str(f"memory, {family}")
         context = multiprocessing.get_context(START_METHOD)
         with context.Pool(1, maxtasksperchild=1) as pool:
@@ -53,7 +56,7 @@ def peak_memory(env_id: str, n: int, kwargs: dict[str, Any]) -> int:
     population.reset(seed=0)
     population.step(np.zeros(population.action_space.shape or (), np.float32))
     if kwargs["device"] != "cpu":
-        return torch.cuda.max_memory_allocated()
+        return torch.cuda.max_memory_reserved()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_BYTES
 
 
