@@ -209,9 +209,10 @@ def alive(pid: int | None) -> bool:
 
 
 SCRIPT = """
-import multiprocessing
+import signal
 import numpy as np
 import agents
+signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background inherit that it is ignored
 env = agents.make_env("GridGAN-v0", "ppo", 2, n_processes=2, episode_steps=10_000)
 env.reset()
 print(*[link.process.pid for link in env.links], flush=True)
