@@ -16,13 +16,10 @@ from gan_gym.envs.histogan import HistoGANEnv
 from gan_gym.envs.points import GridGANEnv, RingGANEnv
 from gan_gym.envs.scoring import Score, score_gans
 from gan_gym.gan import GANTrainer
-from gan_gym.gan.population import Population, can_batch, why_in_turn, worth_batching
+from gan_gym.gan.population import Population, why_in_turn
 from gan_gym.observations import names
 
 logger = logging.getLogger(__name__)
-
-MOST_POPULATIONS = 2
-"""Populations kept between env steps: of all GANs, and of those that go on while others start anew."""
 
 Array = NDArray[np.float32]
 
@@ -56,7 +53,8 @@ class GANVectorEnv(VectorEnv[Array, Array, NDArray[Any]]):
         self.observation_space = batch_space(first.observation_space, num_envs)
         self.action_space = batch_space(first.action_space, num_envs)
         self._ended = np.zeros(num_envs, np.bool_)
-        self._populations: list[Population] = []
+        self._populations: dict[bool, Population] = {}
+        """Kept between env steps: of all GANs, and of those that went on when others started anew."""
         self._said_fallback = False
 
     def reset(
@@ -144,16 +142,17 @@ class GANVectorEnv(VectorEnv[Array, Array, NDArray[Any]]):
 
     def _population(self, trainers: list[GANTrainer]) -> Population | None:
         """Return what trains these GANs together; `None` if they are trained one after the other."""
-        if not (worth_batching(trainers) and can_batch(trainers)):
-            if len(trainers) > 1 and not self._said_fallback:
-                logger.info("these GANs are trained in turn: %s", why_in_turn(trainers))
+        if len(trainers) == 1:
+            return None
+        if reason := why_in_turn(trainers):
+            if not self._said_fallback:
+                logger.info("these GANs are trained in turn: %s", reason)
                 self._said_fallback = True
             return None
-        for population in self._populations:
-            if population.fits(trainers):
-                return population
-        population = Population(trainers)
-        self._populations = [population, *self._populations[: MOST_POPULATIONS - 1]]
+        whole = len(trainers) == self.num_envs
+        population = self._populations.get(whole)
+        if population is None or not population.fits(trainers):
+            population = self._populations[whole] = Population(trainers)
         return population
 
     def render(self) -> tuple[Any, ...] | None:

@@ -12,6 +12,19 @@ from gan_gym.gan.adam import EPSILON, Moments, adam_
 from gan_gym.gan.flat import FlatModule
 
 
+def changed_tensors(
+    g: FlatModule, d: FlatModule, g_ema: FlatModule, g_moments: Moments, d_moments: Moments
+) -> dict[str, dict[str, Tensor]]:
+    """Return all tensors that training changes, not copied: of G, D, the averaged G, both optimizers."""
+    return {
+        "g": g.tensors(),
+        "d": d.tensors(),
+        "g_ema": g_ema.tensors(),
+        "g_optimizer": g_moments,
+        "d_optimizer": d_moments,
+    }
+
+
 class Player:
     """A network and the moments of its optimizer; of several GANs, stacked copies of theirs.
 

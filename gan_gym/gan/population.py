@@ -20,7 +20,7 @@ from gan_gym.gan.draws import Draws, Tape, take
 from gan_gym.gan.flat import FlatModule, laid_out
 from gan_gym.gan.knob_tensors import KnobTensors
 from gan_gym.gan.losses import LOSSES
-from gan_gym.gan.player import Player
+from gan_gym.gan.player import Player, changed_tensors
 from gan_gym.gan.replay import Replay
 from gan_gym.gan.statistics import Recorder, Statistics
 
@@ -60,21 +60,18 @@ def _shared(trainer: GANTrainer) -> tuple[object, ...]:
     )
 
 
-def worth_batching(members: Sequence[GANTrainer]) -> bool:
-    """Return whether training these GANs together is faster than one after the other.
+def why_in_turn(members: Sequence[GANTrainer]) -> str:
+    """Return why these GANs train faster one after the other, `""` if they train faster together.
 
     A GPU is never filled by one GAN. On a CPU, small networks gain, as most of their time is spent between
     the kernels; convolutions fill a core by themselves.
     """
     first = members[0]
-    return len(members) > 1 and (first.device.type == "cuda" or len(first.source.shape) == 1)
-
-
-def why_in_turn(members: Sequence[GANTrainer]) -> str:
-    """Return why these GANs are not trained together, in words."""
-    if can_batch(members):
-        return f"on a {members[0].device.type} their convolutions gain nothing from being batched"
-    return "their networks take no stacked weights (see gan.population.can_batch)"
+    if not can_batch(members):
+        return "their networks take no stacked weights (see gan.population.can_batch)"
+    if first.device.type == "cpu" and len(first.source.shape) > 1:
+        return "on a cpu their convolutions gain nothing from being batched"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -170,8 +167,9 @@ class Population:
         knobs, recorder = block.knobs, block.recorder
         before = [side.vector.clone() for side in (self.g, self.d)] if measured else []
         d_loss = d_gradient = logits = x_real = torch.empty(0)
+        d_knobs = knobs.of_discriminator()
         for update in range(max(knobs.n_updates)):
-            inputs = block.d_tape(i, update) | knobs.of_discriminator()
+            inputs = block.d_tape(i, update) | d_knobs
             active = knobs.active(update)
             if active is not None:
                 inputs["active"] = active
@@ -304,13 +302,7 @@ class Population:
         """Copy all state from the members, or `back` to them; one GAN trains on its own tensors."""
         if not self.lead:
             return
-        stack = {
-            "g": self.g.network.tensors(),
-            "d": self.d.network.tensors(),
-            "g_ema": self.g_ema.tensors(),
-            "g_optimizer": self.g.moments,
-            "d_optimizer": self.d.moments,
-        }
+        stack = changed_tensors(self.g.network, self.d.network, self.g_ema, self.g.moments, self.d.moments)
         parts = [trainer.parts() for trainer in members]
         for part, tensors in stack.items():
             for name, whole in tensors.items():

@@ -21,6 +21,7 @@ from gan_gym.gan.draws import Source, drawn
 from gan_gym.gan.flat import FlatModule
 from gan_gym.gan.knob_tensors import MAX_DERIVED_LR
 from gan_gym.gan.losses import LOSSES
+from gan_gym.gan.player import changed_tensors
 from gan_gym.gan.population import Population
 from gan_gym.gan.settings import Settings
 from gan_gym.gan.statistics import Statistics
@@ -166,14 +167,8 @@ class GANTrainer:
         return self.g_ema(z.to(self.device))
 
     def parts(self) -> dict[str, dict[str, Tensor]]:
-        """Return all tensors that training changes, not copied: of G, D, the averaged G, both optimizers."""
-        return {
-            "g": self.g.tensors(),
-            "d": self.d.tensors(),
-            "g_ema": self.g_ema.tensors(),
-            "g_optimizer": self.g_moments,
-            "d_optimizer": self.d_moments,
-        }
+        """Return all tensors that training changes; see `changed_tensors`."""
+        return changed_tensors(self.g, self.d, self.g_ema, self.g_moments, self.d_moments)
 
     def _tensors(self) -> dict[str, Tensor]:
         return {

@@ -171,3 +171,26 @@ def test_two_worker_processes_equal_single_environments() -> None:
         runs.append(np.array(rows))
         vector.close()
     assert np.array_equal(*runs)
+
+
+def test_the_population_of_all_outlives_smaller_ones() -> None:
+    vector = _population(n=4)
+    vector.reset(seed=0)
+    action = np.zeros((4, 3), np.float32)
+    vector.step_envs(action)
+    whole = vector._populations[True]
+    for n in (3, 2, 4):
+        vector.step_envs(action, np.arange(4) < n)
+    assert vector._populations[True] is whole
+    assert len(vector._populations) == 2
+
+
+def test_why_gans_are_trained_in_turn_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    vector = _population("StackedDigitsGAN-v0", 2)
+    vector.reset(seed=0)
+    with caplog.at_level("INFO"):
+        for _ in range(2):
+            vector.step(np.zeros((2, 3), np.float32))
+    assert [record.message for record in caplog.records if record.name == "gan_gym.envs.vector"] == [
+        "these GANs are trained in turn: on a cpu their convolutions gain nothing from being batched"
+    ]
