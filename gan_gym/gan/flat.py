@@ -97,16 +97,14 @@ class FlatModule:
         if self.autocast is None:
             result: Tensor = self.module(x)
             return result
-        with torch.autocast(
-            x.device.type, self.autocast, cache_enabled=False
-        ):  # a cache outlives CUDA graphs
+        # without the cache, which would outlive CUDA graphs
+        with torch.autocast(x.device.type, self.autocast, cache_enabled=False):
             return self.module(x).float()  # type: ignore[no-any-return]
 
     def differentiate(self, loss: Tensor) -> Tensor:
-        """Return the gradient of a scalar, laid out as `vector` is; it is the vector's `grad`, too."""
+        """Return the gradient of a scalar, laid out as `vector` is."""
         parts = torch.autograd.grad(loss, self.parameters, allow_unused=True, materialize_grads=True)
-        self.vector.grad = joined(parts, self.shapes)
-        return self.vector.grad
+        return joined(parts, self.shapes)
 
     @cached_property
     def architecture(self) -> tuple[str, list[torch.Size]]:

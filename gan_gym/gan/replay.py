@@ -146,9 +146,7 @@ class Replay:
         """Capture an update, which is not run by this."""
         static = {name: tensor.clone() for name, tensor in inputs.items()}
         graph = torch.cuda.CUDAGraph()
-        self._pool = (
-            self._pool or torch.cuda.graph_pool_handle()
-        )  # graphs run in turn, and share their memory
+        self._pool = self._pool or torch.cuda.graph_pool_handle()  # graphs run in turn: one memory for all
         with (
             torch.cuda.device(self._device),
             torch.cuda.stream(torch.cuda.current_stream(self._device)),  # restored where the capture fails

@@ -59,12 +59,12 @@ class _Quadratic(nn.Module):
 def _gradients(discriminator: nn.Module, loss: str, gamma: float, n_steps: int = 1) -> list[Tensor]:
     """Return D's gradient in each of `n_steps` inner steps."""
     config = TrainerConfig(loss=loss, batch_size=4, penalty_every=EVERY)
-    settings = Settings(g_lr=0, d_lr=0, r1_gamma=gamma)
+    settings = Settings(g_lr=0, d_lr=0, r1_gamma=gamma, beta1=0)  # Adam's first moment is then the gradient
     trainer = GANTrainer(_Generator(), discriminator, _Points(), config, settings)
     gradients = []
     for _ in range(n_steps):
         trainer.train(1)
-        gradients.append(trainer.d.vector.grad.clone())
+        gradients.append(trainer.d_moments["exp_avg"].clone())
     return gradients
 
 
