@@ -37,10 +37,10 @@ GAN steps a second of a population (by `gym.make_vec`) of n GANs over those of o
 - `population{n}_over_async_{mlp,conv}`: Gymnasium's `AsyncVectorEnv`, a process of one thread for each
   environment; the population as beside `SubprocVecEnv`;
 - `population32_over_single`, `population32_over_subproc`: the contract's names of those of MLP GANs;
-- `memory_per_gan_over_kept_mlp`, `memory_per_gan_over_kept_conv` (not with `--quick`): what n more GANs add
-  to the peak memory of a fresh process that trains n, for each of them, over the bytes of its parameters,
-  gradients, Adam moments and average. What is above 1 are activations, working copies and Python objects; a
-  copy of the data or the reward model would be far above.
+- `memory_per_gan_over_kept_mlp`, `memory_per_gan_over_kept_conv` (the latter not with `--quick`): what n more
+  GANs add to the peak memory of a fresh process that trains n, for each of them, over the bytes of its
+  parameters, gradients, Adam moments and average. What is above 1 are activations, working copies and Python
+  objects; a copy of the data or the reward model would be far above.
 
 PPO learning on `GridGAN-v0` through `agents.make_env` and `agents.train`, in rollouts of one episode (a part
 of one with `--quick`); which form `make_env` chose is printed:

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.costs import FAMILIES, Costs
 from benchmarks.plain_loop import PlainLoop
 from benchmarks.timing import side_by_side
-from gan_gym.gan import GANTrainer, Source, TrainerConfig, build_networks
+from gan_gym.gan import GANTrainer, Source, build_networks
 
 FORMS: dict[str, dict[str, dict[str, bool]]] = {
     "mlp": {"": {}, "_ema": {"averaged": True}},
@@ -64,13 +64,9 @@ def floors(costs: Costs) -> None:
     flops_per_run = 2 * BLOCKS * ROWS * WIDTH * WIDTH * N_PRODUCTS
     for family, env_id in FAMILIES.items():
         env = costs.env(env_id)
-        source, batch_size, n_steps = (
-            env.problem.source,
-            env.config.batch_size,
-            costs.scale.inner_steps[family],
-        )
-        trainer = costs.trainer(env.networks, source, batch_size)
-        flops = step_flops(env.networks, source, batch_size)
+        n_steps = costs.scale.inner_steps[family]
+        trainer = costs.trainer(env.networks, env.problem.source, env.config.batch_size)
+        flops = step_flops(trainer)
         runs = (partial(trainer.train, n_steps), partial(_products, a, b))
         steps, products = side_by_side(runs, costs.scale.repeats)
         step, rate = steps / n_steps, flops_per_run / products
@@ -89,10 +85,8 @@ def _products(a: torch.Tensor, b: torch.Tensor) -> None:
         torch.bmm(a, b)
 
 
-def step_flops(networks: str, source: Source, batch_size: int) -> int:
-    """Return the floating-point operations in the matrix products and convolutions of one inner step."""
-    pair = build_networks(networks, source.shape, seed=0)
-    trainer = GANTrainer(*pair, source, TrainerConfig(batch_size=batch_size))
+def step_flops(trainer: GANTrainer) -> int:
+    """Do an inner step; return the floating-point operations in its matrix products and convolutions."""
     counter: Any = FlopCounterMode(display=False)
     with counter:
         trainer.train(1)

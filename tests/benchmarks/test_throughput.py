@@ -25,7 +25,7 @@ from benchmarks.statistics import interval
 from benchmarks.timing import Ratio, side_by_side
 from benchmarks.trainer_costs import step_flops
 from gan_gym.data.mixtures import MixtureSampler
-from gan_gym.gan import build_networks
+from gan_gym.gan import GANTrainer, TrainerConfig, build_networks
 
 CONTRACT = {
     "trainer_over_plain_mlp",
@@ -174,7 +174,9 @@ def test_flops_of_an_mlp_step_are_those_of_its_layers() -> None:
     d_update = g + 2 * (frequencies + d + 2 * d - d_layers[0])
     # G: forward and backward (not to the latents); D forward and backward to the points alone
     g_update = 3 * g - 2 * 2 * 64 + 2 * (frequencies + d)
-    assert step_flops("mlp", MixtureSampler.grid(), batch) == batch * (d_update + g_update)
+    pair = build_networks("mlp", (2,), seed=0)
+    trainer = GANTrainer(*pair, MixtureSampler.grid(), TrainerConfig(batch_size=batch))
+    assert step_flops(trainer) == batch * (d_update + g_update)
 
 
 def test_cuda_graphs_are_compared_with_eager_steps(monkeypatch: pytest.MonkeyPatch) -> None:
