@@ -34,8 +34,10 @@ __all__ = [
     "View",
     "as_row",
     "load_reward_model",
+    "point_noise",
     "point_scorer",
     "siamese_scorer",
+    "vector_scorer",
 ]
 
 
@@ -89,10 +91,21 @@ def point_scorer(source: MixtureSampler, n_fakes: int, device: torch.device) -> 
     """Compare points in the plane itself; noise is uniform over a square twice as wide as the data."""
     real = source.batch(N_REFERENCES, generator(0, "references"))
     held_out = source.batch(N_REFERENCES, generator(0, "held_out"))
-    reach = 2 * float(real.abs().max())
-    noise = (torch.rand(N_REFERENCES, 2, generator=generator(0, "noise")) * 2 - 1) * reach
+    return vector_scorer(real, held_out, point_noise(real), n_fakes, device)
+
+
+def point_noise(real: Tensor) -> Tensor:
+    """Return unrelated noise for real points `(N, D)`: uniform over a cube twice as wide as they are."""
+    noise = torch.rand(N_REFERENCES, real.shape[1], generator=generator(0, "noise")).to(real.device)
+    return (noise * 2 - 1) * 2 * float(real.abs().max())
+
+
+def vector_scorer(
+    real: Tensor, held_out: Tensor, noise: Tensor, n_fakes: int, device: torch.device
+) -> Scorer:
+    """Compare vectors `(N, D)` as they are: points, or features of samples of any kind."""
     reference = ReferenceStatistics(real, noise_features=noise, held_out_features=held_out, n_fakes=n_fakes)
-    return Scorer(View(lambda points: points, reference), device)
+    return Scorer(View(lambda vectors: vectors, reference), device)
 
 
 @lru_cache(maxsize=4)

@@ -17,6 +17,19 @@ MAX_DERIVED_LR = 0.02
 """Largest learning rate that an update ratio may set: weights that grow with it would otherwise run away."""
 
 
+def learnt_gain(update: Tensor, weight: Tensor, rate: Tensor, old: Tensor) -> Tensor:
+    """Return the relative weight change that a unit of learning rate makes, after one more measurement.
+
+    Args:
+        update: norm of the weight change of a measured step.
+        weight: norm of the weights before it.
+        rate: the learning rates of its updates, added up.
+        old: what was known before; the geometric mean with it damps what single steps say.
+    """
+    gain = (update / weight) / rate
+    return torch.where(gain.isfinite() & (gain > 0), (gain * old).sqrt(), old)
+
+
 class KnobTensors:
     """What the updates of one block of inner steps read, `(*lead)` each.
 
@@ -98,9 +111,9 @@ class KnobTensors:
         """
         for name, (_, update, weight) in (("g", norms[:3]), ("d", norms[3:])):
             if name in self._ratios:
-                gain, old = (update / weight) / (self._rate(name) * self._n_updates[name]), self._gains[name]
-                usable = gain.isfinite() & (gain > 0) & (self._ratios[name] > 0)
-                self._gains[name] = torch.where(usable, (gain * old).sqrt(), old)
+                old = self._gains[name]
+                learnt = learnt_gain(update, weight, self._rate(name) * self._n_updates[name], old)
+                self._gains[name] = torch.where(self._ratios[name] > 0, learnt, old)
 
     def write_back(self) -> None:
         """Give the members what was learnt of their update ratios."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -70,7 +71,7 @@ class Recorder:
         self.norms += norms
 
     def summary(
-        self, last: list[Statistics], moved: Tensor, sizes: tuple[int, int], total: Tensor
+        self, last: Sequence[Statistics], moved: Tensor, sizes: tuple[int, int], total: Tensor
     ) -> list[Statistics]:
         """Reduce the block to one `Statistics` a GAN.
 
@@ -83,28 +84,69 @@ class Recorder:
         n = len(last)
         losses = torch.stack(self.losses).view(-1, 2, n)
         n_steps = len(losses)
-        logits = torch.stack(self.logits).view(n_steps, n, 2, -1)
-        norms = torch.stack(self.norms).view(-1, 2, 3, n).mean(0)
-        gradient, update, weight = norms.unbind(1)
-        scores = logits.mean((0, 3)).T
-        spread = logits.var(3, correction=0).mean((0, 2)).sqrt()
-        entries = torch.tensor(sizes, device=norms.device).sqrt().unsqueeze(1)
-        values = torch.cat(
-            [
-                losses.mean(0),
-                losses.std(0, correction=0),
-                scores,
-                ((scores[0] - scores[1]) / (spread + 1e-6)).unsqueeze(0),
-                logits.sign().mean((0, 3)).T,
-                gradient / entries,
-                update / (weight + 1e-12),
-                moved.view(2, n) / (update * n_steps + 1e-12),
-                total.view(1, n),
-            ]
-        ).T.tolist()
-        names = [name for name in Statistics.__dataclass_fields__ if name != "diverged"]
-        summaries = []
-        for row, before in zip(values, last, strict=True):
-            finite = {name: value for name, value in zip(names, row, strict=False) if math.isfinite(value)}
-            summaries.append(replace(before, **finite, diverged=not all(map(math.isfinite, row))))
-        return summaries
+        return summarise(
+            last,
+            losses=losses.mean(0),
+            deviations=losses.std(0, correction=0),
+            moments=logit_moments(torch.stack(self.logits).view(n_steps, n, 2, -1)).mean(1).mT,
+            norms=torch.stack(self.norms).view(-1, 2, 3, n).mean(0),
+            moved=moved.view(2, n),
+            sizes=sizes,
+            n_steps=n_steps,
+            total=total.view(1, n),
+        )
+
+
+def logit_moments(logits: Tensor) -> Tensor:
+    """Return mean, variance and mean sign of logits `(..., N)`, `(3, ...)`."""
+    return torch.stack([logits.mean(-1), logits.var(-1, correction=0), logits.sign().mean(-1)])
+
+
+def summarise(
+    last: Sequence[Statistics],
+    *,
+    losses: Tensor,
+    deviations: Tensor,
+    moments: Tensor,
+    norms: Tensor,
+    moved: Tensor,
+    sizes: tuple[int, int],
+    n_steps: int,
+    total: Tensor,
+) -> list[Statistics]:
+    """Return the statistics of a block of n GANs from means over its steps; reads the device once.
+
+    Args:
+        last: what to show where a value is not finite, one a GAN.
+        losses: `(2, n)` of G and D.
+        deviations: `(2, n)`, standard deviations of the losses.
+        moments: `(3, 2, n)`, `logit_moments` of real and fake.
+        norms: `(2, 3, n)`, gradient, update and weight norm of G and D.
+        moved: `(2, n)`, distance between the weights after and before the block.
+        sizes: number of parameters of G and D.
+        n_steps: inner steps of the block.
+        total: `(1, n)`, finite only if all that was trained is.
+    """
+    gradient, update, weight = norms.unbind(1)
+    scores, variances, signs = moments
+    spread = variances.mean(0).sqrt()
+    entries = torch.tensor(sizes, device=norms.device).sqrt().unsqueeze(1)
+    values = torch.cat(
+        [
+            losses,
+            deviations,
+            scores,
+            ((scores[0] - scores[1]) / (spread + 1e-6)).unsqueeze(0),
+            signs,
+            gradient / entries,
+            update / (weight + 1e-12),
+            moved / (update * n_steps + 1e-12),
+            total,
+        ]
+    ).T.tolist()
+    names = [name for name in Statistics.__dataclass_fields__ if name != "diverged"]
+    summaries = []
+    for row, before in zip(values, last, strict=True):
+        finite = {name: value for name, value in zip(names, row, strict=False) if math.isfinite(value)}
+        summaries.append(replace(before, **finite, diverged=not all(map(math.isfinite, row))))
+    return summaries
