@@ -20,14 +20,15 @@ from agents.cores import usable_cores
 from agents.population import make_population
 from agents.workers import start_workers
 from gan_gym.envs.gan_env import GANEnv
+from gan_gym.gan import family
 from gan_gym.names import unknown
 
 logger = logging.getLogger(__name__)
 
 N_BINS = 3
 """Moves a knob has where an algorithm needs discrete actions: down, keep, up."""
-SMALLEST_SHARE = {"mlp": 4}
-"""Fewest GANs a process is started for, by networks (1 for others); a batched step of fewer costs no less."""
+SMALLEST_SHARE = {"points": 4}
+"""Fewest GANs a process is started for, by family (1 for others); a batched step of fewer costs no less."""
 
 
 def check_id(env_id: str) -> str:
@@ -67,8 +68,8 @@ class Form:
 
     @classmethod
     def fastest(cls, n_envs: int, networks: str, device: torch.device, n_cores: int) -> Form:
-        """Return the form in which `n_envs` GANs of one family train fastest."""
-        share = SMALLEST_SHARE.get(networks, 1)
+        """Return the form in which `n_envs` GANs of these networks train fastest."""
+        share = SMALLEST_SHARE.get(family(networks), 1)
         reasons_for_one = {
             "one GPU trains all at once": device.type == "cuda",
             "there is nothing to share out": n_envs == 1,

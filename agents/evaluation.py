@@ -15,6 +15,7 @@ from agents.baselines import find_agent
 from agents.environments import check_id
 from gan_gym.envs.gan_env import GANEnv
 from gan_gym.envs.vector import GANVectorEnv
+from gan_gym.gan import family
 
 POPULATION = 32
 """MLP GANs trained as one batched computation where `n_envs` is not given."""
@@ -132,7 +133,7 @@ def make_vector(id: str, n_envs: int | None, n_episodes: int, env_kwargs: dict[s
     env_id, arguments = check_id(id), {"instances": "test", **env_kwargs}
     if n_envs is None:
         trial = cast(GANEnv, gym.make(env_id, **arguments).unwrapped)
-        n_envs = POPULATION if trial.networks == "mlp" else 1
+        n_envs = POPULATION if family(trial.networks) == "points" else 1
     vector = gym.make_vec(
         env_id, num_envs=min(n_envs, n_episodes), vectorization_mode="vector_entry_point", **arguments
     )

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from gan_gym.checkpoint import replace_file
 from gan_gym.data.sampler import to_uint8
 from gan_gym.data.sizes import parse_image_size
-from gan_gym.gan import NETWORKS, build_networks
+from gan_gym.gan import build_networks, family
 from gan_gym.randomness import generator
 
 FORMAT = 1
@@ -62,8 +62,8 @@ def load_generator(folder: str, device: torch.device) -> nn.Module:
     try:
         head: dict[str, Any] = json.loads((run / "generator.json").read_text())
         content = (run / "generator.safetensors").read_bytes()
-        if head["format"] != FORMAT or head["networks"] not in NETWORKS or head["networks"] == "mlp":
-            raise ValueError("unknown format or networks")
+        if head["format"] != FORMAT or family(head["networks"]) != "images":
+            raise ValueError("unknown format, or networks that make no patches")
         shape = (3, *parse_image_size(head["shape"][1:]))
         if hashlib.sha256(content).hexdigest() != head["sha256"]:
             raise ValueError("the weights do not match their sha256")

@@ -20,7 +20,7 @@ from agents.splitting import split_held_out
 from gan_gym.data.patches import PatchSet
 from gan_gym.data.report import DataReport
 from gan_gym.devices import resolve_device
-from gan_gym.gan import NETWORKS, TrainerConfig
+from gan_gym.gan import TrainerConfig, family
 from gan_gym.knobs import DEFAULT_KNOBS, resolve
 from gan_gym.names import lookup, unknown
 from snn.siamese import SiameseNet
@@ -87,9 +87,10 @@ def make_plan(config: TrainConfig, out: Path) -> Plan:
     device = resolve_device(config.device)
     config = _settle(config, device)
     TrainerConfig(loss=config.loss, batch_size=config.batch_size)
-    lookup(NETWORKS, config.networks, "networks")
-    if config.networks == "mlp":
-        raise ValueError("networks 'mlp' make points, not patches; give light, residual or auto")
+    if family(config.networks) == "points":
+        raise ValueError(
+            f"networks '{config.networks}' make points, not patches; give light, residual or auto"
+        )
     if config.learn is not None:
         find_algorithm(config.learn).load()
         lookup(ONLINE, config.learn, "online algorithm")

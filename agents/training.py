@@ -28,6 +28,7 @@ from agents.imitation import HYPERPARAMETERS, imitate
 from agents.random_state import isolated_random_state
 from agents.workers import WorkersVecEnv
 from gan_gym.envs.gan_env import GANEnv
+from gan_gym.gan import family
 from gan_gym.knobs import DEFAULT_KNOBS
 
 logger = logging.getLogger(__name__)
@@ -36,8 +37,8 @@ MIN_ROLLOUTS = 10
 """Rollouts an algorithm is given at least, before environments are added."""
 MIN_COMPILED = 50_000
 """Env steps from which updates are compiled: it takes half a minute, and saves a quarter of the time."""
-MOST_ENVS = {"mlp": 32}
-"""Environments that train together at most, by their GANs' networks; as many as there are cores of others."""
+MOST_ENVS = {"points": 32}
+"""Environments that train together at most, by their GANs' family; as many as there are cores of others."""
 
 
 class ProgressCallback(BaseCallback):
@@ -81,25 +82,26 @@ def n_envs_that_fit(networks: str, n_steps: int | None, total_timesteps: int) ->
     would learn less often from more.
 
     Args:
-        networks: family of the environments' GANs.
+        networks: name of the GANs' networks.
         n_steps: env steps of a rollout in each environment; `None` for algorithms without rollouts.
         total_timesteps: env steps in all.
     """
     if n_steps is None:
         return 1
-    return max(1, min(MOST_ENVS.get(networks, usable_cores()), total_timesteps // (MIN_ROLLOUTS * n_steps)))
+    most = MOST_ENVS.get(family(networks), usable_cores())
+    return max(1, min(most, total_timesteps // (MIN_ROLLOUTS * n_steps)))
 
 
 def worth_compiling(networks: str, n_envs: int, total_timesteps: int) -> bool:
     """Return whether compiled updates of these GANs save more time than compiling takes.
 
     Args:
-        networks: family of the environments' GANs; convolutions gain nothing on a CPU.
+        networks: name of the GANs' networks; convolutions gain nothing on a CPU.
         n_envs: number of environments; a single one would compile anew for every episode's GAN.
         total_timesteps: env steps in all.
     """
     has_compiler = shutil.which(os.environ.get("CXX", "g++")) is not None
-    return networks == "mlp" and n_envs > 1 and total_timesteps >= MIN_COMPILED and has_compiler
+    return family(networks) == "points" and n_envs > 1 and total_timesteps >= MIN_COMPILED and has_compiler
 
 
 def train(

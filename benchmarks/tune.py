@@ -27,6 +27,7 @@ from agents.acting import Agent
 from agents.baselines import TunedConstant, TunedSchedule
 from agents.evaluation import make_vector, play
 from gan_gym.envs.vector import GANVectorEnv
+from gan_gym.gan import family
 
 N_RUNGS = 4
 ETA = 3
@@ -93,7 +94,7 @@ def main(arguments: list[str] | None = None) -> None:
     networks, env = vector.envs[0].networks, vector.envs[0]
     found = {form: search(form, vector, options.env, options.budget, options.seed) for form in FORMS}
     content = json.loads(options.out.read_text()) if options.out.is_file() else {}
-    content["mlp" if networks == "mlp" else "images"] = {
+    content[family(networks)] = {
         **found,
         "origin": {
             "command": f"python -m benchmarks.tune --env {options.env} --budget {options.budget} "

@@ -9,7 +9,10 @@ from typing import Any
 from agents.acting import State
 from agents.baselines.rule import ExactRule, Settings, cosine, rates
 from agents.baselines.tuned import tuned_values
+from gan_gym.gan import family
 
+STARTS = {"points": (0.04, 0.3), "images": (0.01, 0.1)}
+"""Relative weight change per step and instance noise that `UpdateRatio` starts with, by family."""
 SMALLEST_RATIO = 1e-8
 """An update ratio of 0 would hand the learning rates back to what they were."""
 
@@ -39,16 +42,16 @@ class UpdateRatio(ExactRule):
     """
 
     ratio: float | None = None
-    """Relative weight change per step at the start; `None` takes 0.04 for MLP GANs, 0.01 for others."""
+    """Relative weight change per step at the start; `None` takes that of `STARTS`."""
     instance_noise: float | None = None
-    """Standard deviation of the instance noise at the start, data units; `None` takes 0.3 or 0.1."""
+    """Standard deviation of the instance noise at the start, data units; `None` as above."""
     beta1: float = 0.5
     """Adam's first-moment decay."""
 
     def settings(self, info: Mapping[str, Any], state: State) -> tuple[Settings, State]:
         """Return ratios and noise for the share of the budget that is left."""
         share = cosine(info["progress_remaining"])
-        ratio, noise = (0.04, 0.3) if info["networks"] == "mlp" else (0.01, 0.1)
+        ratio, noise = STARTS[family(info["networks"])]
         ratio = max((ratio if self.ratio is None else self.ratio) * share, SMALLEST_RATIO)
         noise = (noise if self.instance_noise is None else self.instance_noise) * share
         ratios = {"g_update_ratio": ratio, "d_update_ratio": ratio}

@@ -7,6 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from gan_gym.gan import family
+
 FILE = Path(__file__).parent.parent / "pretrained" / "tuned.json"
 
 
@@ -19,7 +21,7 @@ def _read() -> dict[str, Any]:
 def tuned_values(name: str, networks: str) -> dict[str, float]:
     """Return the shipped settings of `tuned_constant` or `tuned_schedule` for networks by that name.
 
-    MLP GANs have one set, all others another.
+    GANs on points have one set, GANs on images another.
     """
-    values: dict[str, float] = _read()["mlp" if networks == "mlp" else "images"][name]["values"]
+    values: dict[str, float] = _read()[family(networks)][name]["values"]
     return values

@@ -50,7 +50,8 @@ class GridGANEnv(GANEnv):
     ## Arguments
     * `spacing=1.0`: distance of neighbouring modes.
     * `std=0.05`: standard deviation of a mode.
-    * `networks="mlp"`, `loss="non_saturating"`, `batch_size=64`, `inner_steps=25`, `episode_steps=40`,
+    * `networks="mlp"` (or `"mlp_large"`; `"pacgan"` is the published protocol's pair),
+      `loss="non_saturating"`, `batch_size=64`, `inner_steps=25`, `episode_steps=40`,
       `knobs=("g_lr", "d_lr", "instance_noise")`, `reward="quality"`, `instances="default"`, `device="cpu"` (a
       GPU is slower on one network this small), `precision="float32"`, `compile=False`,
       `render_mode=None`: see `GANEnv`.

@@ -2,7 +2,7 @@
 
 from gan_gym.gan.draws import Source
 from gan_gym.gan.losses import LOSSES, GANLoss
-from gan_gym.gan.networks import NETWORKS, Discriminator, Generator, Networks, build_networks
+from gan_gym.gan.networks import NETWORKS, Discriminator, Generator, Networks, build_networks, family
 from gan_gym.gan.settings import Settings
 from gan_gym.gan.statistics import Statistics
 from gan_gym.gan.trainer import GANTrainer, TrainerConfig
@@ -20,4 +20,5 @@ __all__ = [
     "Statistics",
     "TrainerConfig",
     "build_networks",
+    "family",
 ]

@@ -1,9 +1,9 @@
 """Layers whose weights may belong to many networks at once.
 
 With the weights of one network they are PyTorch's layers. With weights stacked along a leading axis of n
-networks, each network sees its own inputs in the same few kernels: `Linear` takes `(n, N, D)`, the layers of
-images take `(N, n C, H, W)`, the networks' channels beside each other (`fold` and `unfold` go between this
-and `(n, N, C, H, W)`).
+networks, each network sees its own inputs in the same few kernels: `Linear` and `BatchNorm1d` take `(n, N,
+D)`, the layers of images take `(N, n C, H, W)`, the networks' channels beside each other (`fold` and `unfold`
+go between this and `(n, N, C, H, W)`).
 
 A network built from these layers alone, whose `forward` takes a leading axis too, can be trained in a
 population: it says so by `stackable = True`.
@@ -71,19 +71,35 @@ class BatchNorm2d(nn.BatchNorm2d):
         """Normalise every channel over the batch."""
         if self.weight.ndim == 1:
             return super().forward(input)
-        mean, var = self.running_mean, self.running_var
-        if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-        return F.batch_norm(
-            input,
-            None if mean is None else mean.view(-1),
-            None if var is None else var.view(-1),
-            self.weight.flatten(),
-            self.bias.flatten(),
-            self.training or mean is None,
-            0.0 if self.momentum is None else self.momentum,
-            self.eps,
-        )
+        return _normalise(self, input)
+
+
+class BatchNorm1d(nn.BatchNorm1d):
+    """`nn.BatchNorm1d`, of n networks `(n, N, D)`, each over its own batch."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise every feature over the batch."""
+        if self.weight.ndim == 1:
+            return super().forward(input)
+        features = input.transpose(0, 1)
+        return _normalise(self, features.flatten(1)).view(features.shape).transpose(0, 1)
+
+
+def _normalise(layer: nn.BatchNorm1d | nn.BatchNorm2d, input: Tensor) -> Tensor:
+    """Normalise the channels of n networks, side by side, by stacked weights and statistics."""
+    mean, var = layer.running_mean, layer.running_var
+    if layer.training and layer.num_batches_tracked is not None:
+        layer.num_batches_tracked.add_(1)
+    return F.batch_norm(
+        input,
+        None if mean is None else mean.view(-1),
+        None if var is None else var.view(-1),
+        layer.weight.flatten(),
+        layer.bias.flatten(),
+        layer.training or mean is None,
+        0.0 if layer.momentum is None else layer.momentum,
+        layer.eps,
+    )
 
 
 class GroupNorm(nn.GroupNorm):
@@ -95,3 +111,26 @@ class GroupNorm(nn.GroupNorm):
             return super().forward(input)
         groups = len(self.weight) * self.num_groups
         return F.group_norm(input, groups, self.weight.flatten(), self.bias.flatten(), self.eps)
+
+
+class Maxout(nn.Module):
+    """The largest of every unit's `n_pieces` linear pieces (Goodfellow et al. 2013, arXiv 1302.4389).
+
+    Takes `(..., n_pieces K)` features to `(..., K)`: unit k's pieces are the features k, K + k, 2 K + k, ...
+    It has no weights, so any leading axes do.
+
+    Args:
+        n_pieces: linear pieces of a unit.
+    """
+
+    def __init__(self, n_pieces: int) -> None:
+        super().__init__()
+        self.n_pieces = n_pieces
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return each unit's largest piece."""
+        return input.view(*input.shape[:-1], self.n_pieces, -1).amax(-2)
+
+    def extra_repr(self) -> str:
+        """Return what tells two such layers apart."""
+        return f"n_pieces={self.n_pieces}"

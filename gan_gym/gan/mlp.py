@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -10,35 +11,39 @@ from torch import Tensor, nn
 from gan_gym.gan.layers import Linear
 
 
-def _expect_points(shape: tuple[int, ...]) -> int:
+def expect_points(shape: tuple[int, ...]) -> int:
+    """Return the number of coordinates of one sample.
+
+    Raises:
+        ValueError: if samples are no points.
+    """
     if len(shape) != 1:
         raise ValueError(
-            f"networks 'mlp' make points, not samples of shape {shape}; use 'light' or 'residual'"
+            "networks 'mlp', 'mlp_large' and 'pacgan' make points, not samples of shape "
+            f"{shape}; use 'light' or 'residual'"
         )
     return shape[0]
 
 
 class MLPGenerator(nn.Module):
-    """Two hidden layers of `width` ReLUs from latents to points.
+    """Hidden layers of `width` ReLUs from latents to points.
 
     Args:
         shape: shape of one sample, `(D,)`.
         z_dim: length of a latent.
         width: units of a hidden layer.
+        depth: hidden layers.
     """
 
     stackable = True
 
-    def __init__(self, shape: tuple[int, ...], z_dim: int = 2, width: int = 64) -> None:
+    def __init__(self, shape: tuple[int, ...], z_dim: int = 2, width: int = 64, depth: int = 2) -> None:
         super().__init__()
         self.z_dim = z_dim
-        self.layers = nn.Sequential(
-            Linear(z_dim, width),
-            nn.ReLU(inplace=True),
-            Linear(width, width),
-            nn.ReLU(inplace=True),
-            Linear(width, _expect_points(shape)),
-        )
+        hidden: list[nn.Module] = []
+        for before, after in pairwise([z_dim] + [width] * depth):
+            hidden += [Linear(before, after), nn.ReLU(inplace=True)]
+        self.layers = nn.Sequential(*hidden, Linear(width, expect_points(shape)))
 
     def forward(self, z: Tensor) -> Tensor:
         """Map `(..., N, z_dim)` latents to `(..., N, D)` points."""
@@ -47,7 +52,7 @@ class MLPGenerator(nn.Module):
 
 
 class MLPDiscriminator(nn.Module):
-    """Two hidden layers over the points and random Fourier features of them.
+    """Hidden layers over the points and random Fourier features of them.
 
     The features (Tancik et al. 2020, arXiv 2006.10739) let a small network resolve modes far narrower than
     their distance, which a plain MLP cannot within 1,000 steps.
@@ -55,6 +60,7 @@ class MLPDiscriminator(nn.Module):
     Args:
         shape: shape of one sample, `(D,)`.
         width: units of a hidden layer.
+        depth: hidden layers.
         n_features: number of random frequencies.
         scale: standard deviation of the frequencies, in radians per data unit.
     """
@@ -63,18 +69,20 @@ class MLPDiscriminator(nn.Module):
     frequencies: Tensor
 
     def __init__(
-        self, shape: tuple[int, ...], width: int = 64, n_features: int = 8, scale: float = math.pi
+        self,
+        shape: tuple[int, ...],
+        width: int = 64,
+        depth: int = 2,
+        n_features: int = 8,
+        scale: float = math.pi,
     ) -> None:
         super().__init__()
-        dim = _expect_points(shape)
+        dim = expect_points(shape)
         self.register_buffer("frequencies", torch.randn(dim, n_features) * scale)
-        self.layers = nn.Sequential(
-            Linear(dim + 2 * n_features, width),
-            nn.LeakyReLU(0.2, inplace=True),
-            Linear(width, width),
-            nn.LeakyReLU(0.2, inplace=True),
-            Linear(width, 1),
-        )
+        hidden: list[nn.Module] = []
+        for before, after in pairwise([dim + 2 * n_features] + [width] * depth):
+            hidden += [Linear(before, after), nn.LeakyReLU(0.2, inplace=True)]
+        self.layers = nn.Sequential(*hidden, Linear(width, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(..., N, D)` points to `(..., N)` logits."""

@@ -9,15 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from gan_gym.gan import convolutional, residual
 from gan_gym.gan.mlp import MLPDiscriminator, MLPGenerator
+from gan_gym.gan.pacgan import PacGANDiscriminator, PacGANGenerator
 from gan_gym.names import lookup
 from gan_gym.randomness import stream_seed
+
+Family = Literal["points", "images"]
+"""What a pair makes. It decides what a pair costs, how pairs train together, and which settings suit it."""
 
 Shape = tuple[int, ...]
 """Shape of one sample: `(2,)` for points, `(3, H, W)` for patches."""
@@ -52,16 +57,31 @@ class Networks:
 
     generator: Callable[[Shape], nn.Module]
     discriminator: Callable[[Shape], nn.Module]
+    family: Family = "images"
 
 
 NETWORKS: dict[str, Networks] = {
-    "mlp": Networks(MLPGenerator, MLPDiscriminator),
+    "mlp": Networks(MLPGenerator, MLPDiscriminator, "points"),
+    "mlp_large": Networks(
+        partial(MLPGenerator, width=128, depth=3), partial(MLPDiscriminator, width=128, depth=3), "points"
+    ),
+    "pacgan": Networks(PacGANGenerator, PacGANDiscriminator, "points"),
     "light": Networks(convolutional.LightGenerator, convolutional.LightDiscriminator),
     "light_weak_d": Networks(convolutional.LightGenerator, convolutional.QuarterDiscriminator),
     "residual": Networks(residual.ResidualGenerator, residual.ResidualDiscriminator),
 }
-"""Network pairs by name: `mlp` for points; `light` (DCGAN class) and `residual` (quality, GPUs) for patches;
-`light_weak_d` has a discriminator a quarter as wide, the hard setting of the mode-collapse protocols."""
+"""Network pairs by name: for points `mlp`, `mlp_large` (twice as wide, a layer more) and `pacgan` (the
+published protocol's); for patches `light` (DCGAN class), `residual` (quality, GPUs) and `light_weak_d`, with
+a discriminator a quarter as wide, the hard setting of the mode-collapse protocols."""
+
+
+def family(name: str) -> Family:
+    """Return what the named pair makes.
+
+    Raises:
+        ValueError: if the name is unknown.
+    """
+    return lookup(NETWORKS, name, "networks").family
 
 
 def build_networks(name: str, shape: Shape, seed: int) -> tuple[nn.Module, nn.Module]:

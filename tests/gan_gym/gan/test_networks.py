@@ -3,13 +3,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gan_gym.gan import NETWORKS, build_networks
+from gan_gym.gan import NETWORKS, build_networks, family
 
 SIZES = [(8, 8), (24, 40), (32, 32), (64, 32)]
-CASES = [(name, (2,) if name == "mlp" else (3, *size)) for name in NETWORKS for size in SIZES]
+POINTS = [name for name in NETWORKS if family(name) == "points"]
+IMAGES = [name for name in NETWORKS if family(name) == "images"]
+CASES = [(name, (2,)) for name in POINTS] + [(name, (3, *size)) for name in IMAGES for size in SIZES]
 
 
-@pytest.mark.parametrize(("name", "shape"), dict.fromkeys(CASES))
+@pytest.mark.parametrize(("name", "shape"), CASES)
 def test_shapes_and_range(name: str, shape: tuple[int, ...]) -> None:
     generator, discriminator = build_networks(name, shape, seed=0)
     z = torch.randn(2, generator.z_dim, generator=torch.Generator().manual_seed(0))
@@ -22,7 +24,7 @@ def test_shapes_and_range(name: str, shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_joint_discriminators_score_each_sample_alone(name: str) -> None:
     """And the others say `joint = False`, so that the trainer shows them real and generated data apart."""
-    shape = (2,) if name == "mlp" else (3, 16, 16)
+    shape = (2,) if name in POINTS else (3, 16, 16)
     _, discriminator = build_networks(name, shape, seed=0)
     x = torch.randn(6, *shape, generator=torch.Generator().manual_seed(1))
     together = discriminator(x)
@@ -31,20 +33,25 @@ def test_joint_discriminators_score_each_sample_alone(name: str) -> None:
     assert getattr(discriminator, "joint", True) == alone
 
 
-@pytest.mark.parametrize("name", sorted(set(NETWORKS) - {"mlp"}))
+@pytest.mark.parametrize("name", IMAGES)
 @pytest.mark.parametrize("size", [(12, 16), (16, 20), (4, 8), (0, 8)])
 def test_refuses_sizes_that_are_no_multiple_of_8(name: str, size: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="multiples of 8"):
         build_networks(name, (3, *size), seed=0)
 
 
-@pytest.mark.parametrize(("name", "shape"), [("mlp", (3, 8, 8)), ("light", (2,)), ("residual", (2,))])
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [(name, (3, 8, 8)) for name in POINTS] + [("light", (2,)), ("residual", (2,))],
+)
 def test_refuses_the_wrong_kind_of_sample(name: str, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=name):
         build_networks(name, shape, seed=0)
 
 
-@pytest.mark.parametrize(("name", "shape"), [("mlp", (2,)), ("light", (3, 8, 8)), ("residual", (3, 8, 8))])
+@pytest.mark.parametrize(
+    ("name", "shape"), [("mlp", (2,)), ("pacgan", (2,)), ("light", (3, 8, 8)), ("residual", (3, 8, 8))]
+)
 def test_weights_are_a_function_of_the_seed_alone(name: str, shape: tuple[int, ...]) -> None:
     before = torch.get_rng_state()
     first, again, other = (
@@ -59,3 +66,26 @@ def test_weights_are_a_function_of_the_seed_alone(name: str, shape: tuple[int, .
 def test_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(ValueError, match="unknown networks 'ligth'; did you mean 'light'"):
         build_networks("ligth", (3, 8, 8), seed=0)
+
+
+def test_the_published_pair_has_the_published_sizes() -> None:
+    """PacGAN, arXiv 1712.04086: G four layers of 400 ReLUs and BN, D three layers of 200 maxout(5) units."""
+    generator, discriminator = build_networks("pacgan", (2,), seed=0)
+    sizes = [
+        [tuple(weight.shape) for weight in network.parameters() if weight.ndim == 2]
+        for network in (generator, discriminator)
+    ]
+    assert sizes == [
+        [(400, 2), (400, 400), (400, 400), (400, 400), (2, 400)],
+        [(1000, 2), (1000, 200), (1000, 200), (1, 200)],
+    ]
+    scales = [weight for weight in generator.parameters() if weight.shape == (400,)]
+    assert len(scales) == 8, "a scale and a shift for each normalised layer"
+
+
+def test_a_larger_pair_is_larger() -> None:
+    small, large = (
+        [sum(weight.numel() for weight in network.parameters()) for network in build_networks(name, (2,), 0)]
+        for name in ("mlp", "mlp_large")
+    )
+    assert all(b > 4 * a for a, b in zip(small, large, strict=True))
