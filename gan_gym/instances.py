@@ -25,26 +25,41 @@ class Instance:
     """Starting values by name, fields of `gan.Settings`."""
 
 
+Range = tuple[float, float]
+
+
 @dataclass(frozen=True)
 class Distribution:
     """A distribution of instances."""
 
-    lr: tuple[float, float] | None
-    """Range of both learning rates, drawn log-uniformly and independently; `None` keeps the defaults."""
+    lr: tuple[Range, ...] = ()
+    """Ranges of both learning rates, each drawn independently: a range at random, then log-uniformly within
+    it; empty keeps the defaults."""
     beta1: tuple[float, ...] = ()
-    """Values of `beta1` drawn uniformly."""
+    """Values of `beta1` drawn uniformly; empty keeps the environment's own."""
     losses: tuple[str, ...] = ()
     """Losses drawn uniformly; empty keeps the environment's own."""
 
 
+_BETA1, _LOSSES = (0.0, 0.5, 0.9), ("non_saturating", "hinge")
+
 INSTANCES: dict[str, Distribution] = {
-    "default": Distribution(lr=None),
-    "train": Distribution(lr=(1e-5, 1e-2), beta1=(0.0, 0.5, 0.9), losses=("non_saturating", "hinge")),
-    "test": Distribution(lr=(1e-5, 1e-2), beta1=(0.0, 0.5, 0.9), losses=("non_saturating", "hinge")),
+    "default": Distribution(),
+    "train": Distribution(((1e-5, 1e-2),), _BETA1, _LOSSES),
+    "test": Distribution(((1e-5, 1e-2),), _BETA1, _LOSSES),
+    "inside": Distribution(((1e-4, 1e-3),), _BETA1, _LOSSES),
+    "edge": Distribution(((1e-5, 1e-4), (1e-3, 1e-2)), _BETA1, _LOSSES),
+    "outside": Distribution(((1e-6, 1e-5), (1e-2, 2e-2)), (0.3, 0.7), _LOSSES),
+    "unseen_losses": Distribution(((1e-5, 1e-2),), _BETA1, ("least_squares", "wgan_gp", "relativistic")),
 }
-"""`default`: the user's own setting, a fresh seed. `train` and `test`: equal ranges, disjoint seeds."""
+"""`default`: the user's own setting, a fresh seed. `train` and `test`: equal ranges. The others are for tests
+alone, and lie to `train` as their names say: both rates in its middle decade (`inside`), both in its outer
+decades (`edge`), both where it never is, with values of beta1 it never draws (`outside`), or its rates and
+beta1 with losses it never draws (`unseen_losses`). No seed is in two distributions."""
 
 _SPLIT = {name: index for index, name in enumerate(INSTANCES)}
+_PER_BLOCK = 3
+"""Distributions whose seeds lie between each other's; the next ones' begin where theirs end."""
 
 
 def draw(
@@ -66,20 +81,27 @@ def draw(
             rate.
     """
     distribution = INSTANCES[name]
-    # the seed's residue is the split, so no test instance can ever be met in training
-    seed = int(rng.integers(2**40)) * len(_SPLIT) + _SPLIT[name]
+    # the seed tells the distribution, so no test instance can ever be met in training
+    block, residue = divmod(_SPLIT[name], _PER_BLOCK)
+    seed = (block * 2**40 + int(rng.integers(2**40))) * _PER_BLOCK + residue
     chosen = dict(settings)
-    if distribution.lr is not None:
-        low, high = np.log(distribution.lr)
+    if distribution.lr:
         for network in ("g", "d"):
             ratio = f"{network}_update_ratio"
             target = ratio if ratio in knobs else f"{network}_lr"
-            chosen[target] = float(np.exp(rng.uniform(low, high)))
+            chosen[target] = _log_uniform(distribution.lr, rng)
     if distribution.beta1:
         chosen["beta1"] = float(rng.choice(distribution.beta1))
     if distribution.losses:
         loss = str(rng.choice(distribution.losses))
     return Instance(seed, loss, chosen)
+
+
+def _log_uniform(ranges: Sequence[Range], rng: np.random.Generator) -> float:
+    """Draw one of the ranges, and a number in it log-uniformly, by one uniform number."""
+    index, share = divmod(rng.uniform(0, len(ranges)), 1)
+    low, high = np.log(ranges[int(index)])
+    return float(np.exp(low + (high - low) * share))
 
 
 def check_name(name: str) -> None:

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import torch
 
-from gan_gym.data.digits import load_digit_classifier, stacked_digits
+from gan_gym.data.digits import N_MODES, load_digit_classifier, stacked_digits
 from gan_gym.data.sampler import PatchSampler, to_float
 from gan_gym.envs.gan_env import GANEnv
 from gan_gym.envs.problem import Problem
@@ -30,6 +30,7 @@ def _problem(reward_model: str | None, device: torch.device) -> Problem:
         n_scored=N_SCORED,
         shown=to_float(digits.images[:N_SHOWN]),
         count_modes=load_digit_classifier(device).count_modes,
+        n_modes=N_MODES,
         n_counted=N_COUNTED,
     )
 

@@ -113,9 +113,10 @@ class GANEnv(gym.Env[Array, Array]):
     ## Starting State
     New networks, and the settings of an instance: `instances="default"` keeps the environment's own settings
     and draws a seed; `"train"` and `"test"` draw both learning rates (log-uniform in 1e-5...1e-2), beta1 (0,
-    0.5 or 0.9), the loss (non-saturating or hinge) and the seed; no seed is in both. `reset(options={"g_lr":
-    1e-3})` sets any setting of the table above; `reset(options={"snapshot": snapshot})` continues from a
-    snapshot.
+    0.5 or 0.9), the loss (non-saturating or hinge) and the seed; `"inside"`, `"edge"`, `"outside"` and
+    `"unseen_losses"` are tests nearer to and further from it (`gan_gym.instances`); no seed is in two.
+    `reset(options={"g_lr": 1e-3})` sets any setting of the table above; `reset(options={"snapshot":
+    snapshot})` continues from a snapshot.
 
     ## Episode End
     `terminated=True` with `info["end"]`: `"budget"` after `episode_steps` env steps (the budget is part of

@@ -26,6 +26,7 @@ def _problem(source: MixtureSampler, device: torch.device) -> Problem:
         n_scored=N_SCORED,
         shown=source.batch(N_COUNTED, generator(0, "shown")),
         count_modes=source.count_modes,
+        n_modes=len(source.centres),
         n_counted=N_COUNTED,
     )
 

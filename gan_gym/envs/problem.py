@@ -26,5 +26,7 @@ class Problem:
     """Real samples drawn beside generated ones, on the CPU."""
     count_modes: Callable[[Tensor], list[Modes]] | None = None
     """Maps n sets of samples, `(n, N, *shape)`, to the modes of each; for `info` alone."""
+    n_modes: int = 0
+    """Modes of the real data; 0 where they cannot be counted."""
     n_counted: int = 0
     """Generated samples whose modes are counted per env step."""

@@ -43,9 +43,43 @@ def test_draws_cover_their_ranges(name: str) -> None:
 
 def test_no_seed_is_in_two_splits() -> None:
     """A seed names its split, so the same generator state gives other seeds in another split."""
-    residues = {name: {i.seed % len(INSTANCES) for i in _draw(name, 200)} for name in INSTANCES}
-    assert all(len(r) == 1 for r in residues.values())
-    assert len(set.union(*residues.values())) == len(INSTANCES)
+    origins = {name: {(i.seed // (3 * 2**40), i.seed % 3) for i in _draw(name, 200)} for name in INSTANCES}
+    assert all(len(origin) == 1 for origin in origins.values())
+    assert len(set.union(*origins.values())) == len(INSTANCES)
+
+
+def test_instances_stay_what_they_were() -> None:
+    """Published figures are of these seeds."""
+    instances = _draw("test", 2)
+    assert [i.seed for i in instances] == [2101040344973, 2682600253574]
+    assert [i.settings["g_lr"] for i in instances] == [6.447036682716464e-05, 0.005473520283788643]
+
+
+WITHIN = {
+    "inside": [(1e-4, 1e-3)],
+    "edge": [(1e-5, 1e-4), (1e-3, 1e-2)],
+    "outside": [(1e-6, 1e-5), (1e-2, 2e-2)],
+}
+
+
+@pytest.mark.parametrize("name", WITHIN)
+def test_both_rates_are_drawn_from_all_ranges_and_nothing_else(name: str) -> None:
+    instances = _draw(name, 400)
+    for rate in ("g_lr", "d_lr"):
+        values = np.array([i.settings[rate] for i in instances])
+        shares = [np.mean((low <= values) & (values <= high)) for low, high in WITHIN[name]]
+        assert sum(shares) == pytest.approx(1)
+        assert shares == pytest.approx([1 / len(shares)] * len(shares), abs=0.08)
+        for low, high in WITHIN[name]:
+            logs = np.log(values[(low <= values) & (values <= high)])
+            assert logs.mean() == pytest.approx(np.log(low * high) / 2, abs=0.15), "not log-uniform"
+
+
+def test_held_out_distributions_hold_out() -> None:
+    train, outside, unseen = (_draw(name, 99) for name in ("train", "outside", "unseen_losses"))
+    assert {i.settings["beta1"] for i in train}.isdisjoint(i.settings["beta1"] for i in outside)
+    assert {i.loss for i in train}.isdisjoint(i.loss for i in unseen)
+    assert {i.loss for i in unseen} <= set(LOSSES)
 
 
 def test_update_ratios_are_drawn_in_place_of_rates() -> None:
