@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
+from torch import Tensor
 from tqdm import tqdm
 
 from agents.acting import Agent, State, decide
@@ -15,15 +16,24 @@ from agents.baselines import find_agent
 from agents.environments import check_id
 from gan_gym.envs.gan_env import GANEnv
 from gan_gym.envs.vector import GANVectorEnv
-from gan_gym.gan import family
+from gan_gym.gan import GANTrainer, family
 
+FIGURES = ("kernel", "modes", "modes20", "hq")
+"""What an environment says of a model beside its quality."""
 POPULATION = 32
-"""MLP GANs trained as one batched computation where `n_envs` is not given."""
+"""GANs on points trained as one batched computation where `n_envs` is not given."""
+
+Measure = Callable[[GANTrainer], float]
+"""A figure of a GAN that its environment does not know."""
 
 
 @dataclass(frozen=True)
 class Episode:
-    """One GAN trained under control: a row of a benchmark."""
+    """One GAN trained under control: a row of a benchmark.
+
+    Figures of the last model are those after the last env step that did not diverge, and those of the best
+    model after the env step of the highest quality; before the first env step there is the untrained one.
+    """
 
     agent: str
     """Name of the agent."""
@@ -34,25 +44,36 @@ class Episode:
     instance: int
     """Seed of the instance that was drawn."""
     final_quality: float
-    """Quality of the last model; that of the last finite one is not kept, a diverged run has 0."""
-    best_quality: float
-    """Highest quality after any env step."""
+    """Quality of the last model."""
+    kernel: float
+    """Its kernel similarity to real data."""
     modes: int
-    """Modes with at least one sample of high quality at the end; -1 where modes cannot be counted."""
+    """Its modes with at least one sample of high quality; -1 where modes cannot be counted."""
     modes20: int
-    """Modes with at least 20 such samples."""
+    """Its modes with at least 20 such samples."""
     hq: float
-    """Share of samples of high quality."""
+    """Its share of samples of high quality."""
+    best_quality: float
+    """Quality of the best model."""
+    best_kernel: float
+    """As `kernel`, of the best model; so are the next three."""
+    best_modes: int
+    best_modes20: int
+    best_hq: float
     end: str
     """Why it ended: `budget`, `diverged` or `collapsed`."""
     inner_steps: int
     """Generator updates in all."""
     diverged: bool
-    """Whether a loss, gradient or weight was not finite."""
+    """Whether a loss, gradient or weight was not finite at the end."""
+    measured: Mapping[str, float] = field(default_factory=dict)
+    """What `measures` said of the last model, by name, and of the best, by `best_` and the name."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields by name, JSON-able."""
-        return asdict(self)
+        """Return the fields by name, JSON-able, with what was measured among them."""
+        fields = asdict(self)
+        measured: dict[str, float] = fields.pop("measured")
+        return fields | measured
 
 
 @dataclass
@@ -64,8 +85,13 @@ class _Run:
     seed: int
     observation: np.ndarray[Any, np.dtype[np.float32]]
     info: dict[str, Any]
+    last: dict[str, Any]
+    """Info of the last model."""
+    best: dict[str, Any]
+    """Info of the best model."""
+    models: dict[str, dict[str, Tensor]]
+    """Averaged generators of both, kept where they will be measured."""
     state: State = None
-    best_quality: float = 0.0
 
 
 def evaluate(
@@ -86,7 +112,7 @@ def evaluate(
         id: one of this package's ids.
         n_episodes: number of GANs.
         seed: episode i is reset with `seed + i`; all agents meet the same instances.
-        n_envs: GANs under way at a time; 32 for MLP GANs, which are trained as one computation, else 1.
+        n_envs: GANs under way at a time; 32 for GANs on points, which are trained as one computation, else 1.
         env_kwargs: arguments of the environment; `instances="test"` unless given.
         name: name of the agent in the rows; what was given as `agent`, or its type's, by default.
         progress: whether to show a progress bar.
@@ -140,15 +166,21 @@ def make_vector(id: str, n_envs: int | None, n_episodes: int, env_kwargs: dict[s
     return cast(GANVectorEnv, vector.unwrapped)
 
 
-def play(vector: GANVectorEnv, id: str, pairs: Iterable[tuple[str, Agent, int]]) -> Iterator[Episode]:
+def play(
+    vector: GANVectorEnv,
+    id: str,
+    pairs: Iterable[tuple[str, Agent, int]],
+    measures: Mapping[str, Measure] | None = None,
+) -> Iterator[Episode]:
     """Play episodes, as many at a time as there are environments, and yield each as it ends.
 
     Args:
         vector: the environments.
         id: their id, for the rows.
         pairs: name, agent and seed of each episode; agents may differ.
+        measures: further figures of the last and the best model, by name.
     """
-    waiting = iter(pairs)
+    measures, waiting = measures or {}, iter(pairs)
     runs = [_start(env, vector.envs[0], waiting) for env in vector.envs]
     while any(runs):
         actions = np.zeros(vector.action_space.shape or (), np.float32)
@@ -161,9 +193,14 @@ def play(vector: GANVectorEnv, id: str, pairs: Iterable[tuple[str, Agent, int]])
             if run is None:
                 continue
             run.observation, run.info = observations[i], infos[i]
-            run.best_quality = max(run.best_quality, run.info["quality"])
+            _keep(run, env.trainer, models=bool(measures))
             if ended[i]:
-                yield _row(run, id, env.inner_steps)
+                measured = {
+                    prefix + name: measure(_with_model(env.trainer, run.models[kept]))
+                    for name, measure in measures.items()
+                    for prefix, kept in (("", "last"), ("best_", "best"))
+                }
+                yield _row(run, id, env.inner_steps, measured)
                 runs[i] = _start(env, vector.envs[0], waiting)
 
 
@@ -175,22 +212,43 @@ def _start(env: GANEnv, first: GANEnv, waiting: Iterator[tuple[str, Agent, int]]
     name, agent, seed = following
     env.problem_of(first)
     observation, info = env.reset(seed=seed)
-    return _Run(name, agent, seed, observation, info)
+    untrained = env.trainer.g_ema.copied()
+    models = {"last": untrained, "best": untrained}
+    return _Run(name, agent, seed, observation, info, info, info, models)
 
 
-def _row(run: _Run, id: str, inner_steps: int) -> Episode:
-    info = run.info
+def _keep(run: _Run, trainer: GANTrainer, *, models: bool) -> None:
+    """Remember the model after an env step as the last, and as the best if it is."""
+    if run.info["diverged"]:
+        return
+    better = run.info["quality"] > run.best["quality"]
+    run.last = run.info
+    run.best = run.info if better else run.best
+    if models:
+        now = trainer.g_ema.copied()
+        run.models = {"last": now, "best": now if better else run.models["best"]}
+
+
+def _with_model(trainer: GANTrainer, tensors: Mapping[str, Tensor]) -> GANTrainer:
+    """Return the trainer of a GAN that has ended, with an earlier averaged generator."""
+    for name, tensor in trainer.g_ema.tensors().items():
+        tensor.copy_(tensors[name])
+    return trainer
+
+
+def _row(run: _Run, id: str, inner_steps: int, measured: Mapping[str, float]) -> Episode:
+    last, best = run.last, run.best
     return Episode(
         agent=run.name,
         env=id,
         seed=run.seed,
-        instance=info["instance_seed"],
-        final_quality=info["quality"],
-        best_quality=run.best_quality,
-        modes=info["modes"],
-        modes20=info["modes20"],
-        hq=info["hq"],
-        end=info["end"],
-        inner_steps=info["env_step"] * inner_steps,
-        diverged=info["diverged"],
+        instance=last["instance_seed"],
+        final_quality=last["quality"],
+        **{name: last[name] for name in FIGURES},
+        best_quality=best["quality"],
+        **{f"best_{name}": best[name] for name in FIGURES},
+        end=run.info["end"],
+        inner_steps=run.info["env_step"] * inner_steps,
+        diverged=run.info["diverged"],
+        measured=measured,
     )

@@ -115,3 +115,7 @@ class FlatModule:
         """Return the parameter vector and the module's buffers by name, not copied."""
         buffers = {f"buffer.{name}": buffer for name, buffer in self.module.named_buffers()}
         return {"vector": self.vector.detach(), **buffers}
+
+    def copied(self) -> dict[str, Tensor]:
+        """Return copies of `tensors`."""
+        return {name: tensor.clone() for name, tensor in self.tensors().items()}

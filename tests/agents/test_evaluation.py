@@ -6,11 +6,14 @@ import json
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 
 import agents
 from agents import Controller
 from agents.baselines import make_baseline
 from agents.controller import build_policy
+from agents.evaluation import FIGURES, make_vector, play
+from gan_gym.gan import GANTrainer
 
 QUICK = {"inner_steps": 2, "episode_steps": 3, "batch_size": 16}
 
@@ -36,17 +39,20 @@ def test_rows_are_json_and_hold_what_the_environment_says() -> None:
     (row,) = agents.evaluate("constant", "GridGAN-v0", n_episodes=1, seed=4, env_kwargs=QUICK)
     env = gym.make("GridGAN-v0", instances="test", **QUICK)
     _, info = env.reset(seed=4)
-    best, done = 0.0, False
+    best, done = info, False
     while not done:
         _, _, done, _, info = env.step(np.zeros(3, np.float32))
-        best = max(best, info["quality"])
+        best = info if info["quality"] > best["quality"] else best
     assert row.instance == info["instance_seed"]
     assert row.final_quality == info["quality"]
-    assert row.best_quality == best
-    assert (row.modes, row.modes20, row.hq, row.end) == (info["modes"], info["modes20"], info["hq"], "budget")
+    assert row.best_quality == best["quality"]
+    assert [getattr(row, name) for name in FIGURES] == [info[name] for name in FIGURES]
+    assert [getattr(row, f"best_{name}") for name in FIGURES] == [best[name] for name in FIGURES]
+    assert row.end == "budget"
     assert row.inner_steps == 6
     assert not row.diverged
-    assert json.loads(json.dumps(row.as_dict())) == dataclasses.asdict(row)
+    fields = {field.name for field in dataclasses.fields(row)} - {"measured"}
+    assert json.loads(json.dumps(row.as_dict())) == {name: getattr(row, name) for name in fields}
 
 
 @pytest.mark.parametrize("name", ["gap_aware", "random"])
@@ -81,13 +87,63 @@ def test_anything_that_predicts_can_be_evaluated() -> None:
     assert [row.agent for row in rows] == ["Louder", "Louder"]
 
 
-def test_a_run_that_blows_up_is_counted_as_diverged() -> None:
+class BlowsUp:
+    """A rule under which the third block diverges."""
+
+    knobs = None
+
+    def predict(self, observation, state=None, episode_start=None, deterministic=True):
+        return np.zeros(3, np.float32), state
+
+    def settings(self, info, state):
+        return {"g_lr": 1e30, "d_lr": 1e30} if info["env_step"] == 2 else {}, state
+
+
+def test_a_run_that_blows_up_has_the_figures_of_its_last_finite_model() -> None:
+    env = gym.make("GridGAN-v0", instances="test", **QUICK | {"episode_steps": 5})
+    env.reset(seed=0)
+    infos = [env.step(np.zeros(3, np.float32))[-1] for _ in range(2)]
+    weights = env.unwrapped.trainer.g_ema.vector.detach().clone()
+    vector = make_vector("GridGAN-v0", None, 1, QUICK | {"episode_steps": 5})
+    seen = []
+
+    def measure(trainer: GANTrainer) -> float:
+        seen.append(trainer.g_ema.vector.detach().clone())
+        return 7.0
+
+    (row,) = play(vector, "GridGAN-v0", [("reckless", BlowsUp(), 0)], {"own": measure})
+    assert row.diverged
+    assert row.end == "diverged"
+    assert row.inner_steps == 3 * QUICK["inner_steps"]
+    assert (row.final_quality, row.modes, row.kernel) == tuple(
+        infos[1][name] for name in ("quality", "modes", "kernel")
+    )
+    assert torch.equal(seen[0], weights), "the model that was measured is another one"
+    assert {"own", "best_own"} == row.as_dict().keys() & {"own", "best_own", "measured"}
+
+
+def test_a_run_that_blows_up_at_once_has_the_figures_of_the_untrained_model() -> None:
+    env = gym.make("GridGAN-v0", instances="test", **QUICK)
+    _, info = env.reset(seed=0)
     reckless = make_baseline("ttur", g_lr=1e30, d_lr=1e30)
     (row,) = agents.evaluate(reckless, "GridGAN-v0", n_episodes=1, env_kwargs=QUICK)
     assert row.diverged
-    assert row.end == "diverged"
-    assert row.final_quality == 0
-    assert row.inner_steps < 6
+    assert row.final_quality == row.best_quality == info["quality"]
+
+
+def test_the_best_model_is_measured_too() -> None:
+    vector = make_vector("GridGAN-v0", None, 1, QUICK | {"episode_steps": 6})
+    norms = []
+    measures = {"norm": lambda trainer: float(trainer.g_ema.vector.norm())}
+    env = gym.make("GridGAN-v0", instances="test", **QUICK | {"episode_steps": 6})
+    _, info = env.reset(seed=3)
+    norms.append((info["quality"], float(env.unwrapped.trainer.g_ema.vector.norm())))
+    for _ in range(6):
+        info = env.step(np.zeros(3, np.float32))[-1]
+        norms.append((info["quality"], float(env.unwrapped.trainer.g_ema.vector.norm())))
+    (row,) = play(vector, "GridGAN-v0", [("constant", make_baseline("constant"), 3)], measures)
+    assert max(norms) != norms[-1]
+    assert row.measured == {"norm": norms[-1][1], "best_norm": max(norms)[1]}
 
 
 @pytest.mark.parametrize(
