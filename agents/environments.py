@@ -17,10 +17,12 @@ from stable_baselines3.common.vec_env import VecEnv
 import gan_gym
 from agents.algorithms import find
 from agents.cores import usable_cores
+from agents.mixtures import Share, shares_of
 from agents.population import make_population
-from agents.workers import start_workers
+from agents.workers import Kind, start_workers
 from gan_gym.envs.gan_env import GANEnv
 from gan_gym.gan import family
+from gan_gym.knobs import DEFAULT_KNOBS
 from gan_gym.names import unknown
 
 logger = logging.getLogger(__name__)
@@ -84,55 +86,73 @@ class Form:
 
 
 def make_env(
-    id: str, algo: str, n_envs: int = 1, *, seed: int = 0, n_processes: int | None = None, **kwargs: Any
+    id: str,
+    algo: str,
+    n_envs: int | None = None,
+    *,
+    seed: int = 0,
+    n_processes: int | None = None,
+    **kwargs: Any,
 ) -> VecEnv:
     """Build a vector environment whose spaces suit an algorithm, in the form that is fastest here.
 
     On a GPU, and for a single environment, it is one population of GANs in this process. On a CPU it is one
     worker process a core (`cores.usable_cores`), each with an even share of the environments as a population
     on one thread; few MLP GANs stay one population in this process. Results agree within float tolerance;
-    equal bits need an equal number of processes. Which form was chosen, and why, is logged.
+    equal bits need an equal number of processes. Which form was chosen, and why, is logged. Each kind of
+    environment in a mixture is laid out so for itself, in at least one worker process.
 
     Where other programs keep the cores busy, one process is faster than several that wait for each other.
 
     Args:
-        id: one of this package's ids.
+        id: one of this package's ids, or a name in `MIXTURES`.
         algo: a name in `ALGOS`.
-        n_envs: number of environments.
+        n_envs: number of environments, 1 by default; a mixture has its own numbers.
         seed: environment i starts with `seed + i`.
-        n_processes: how many processes train the GANs; 1 is this one alone, `None` as many as are fastest
-            on a machine that does nothing else.
-        kwargs: arguments of the environment.
+        n_processes: how many processes train the GANs (of each kind in a mixture); 1 is this one alone,
+            `None` as many as are fastest on a machine that does nothing else.
+        kwargs: arguments of the environments.
 
     Raises:
         ValueError: if a name is unknown or an argument out of range.
     """
-    algorithm, env_id = find(algo), check_id(id)
+    algorithm = find(algo)
     for name, number in (("n_envs", n_envs), ("n_processes", n_processes)):
         if number is not None and (not isinstance(number, int) or number < 1):
             raise ValueError(f"{name} is {number!r}; give a whole number >= 1")
-    trial = gym.make(env_id, **kwargs).unwrapped  # wrong arguments raise here, not in a worker
-    assert isinstance(trial, GANEnv)
-    if n_processes is None:
-        form = Form.fastest(n_envs, trial.networks, trial.device, usable_cores())
+    kinds = [_lay_out(share, n_processes) for share in shares_of(id, n_envs, kwargs)]
+    n_knobs = len(kwargs.get("knobs", DEFAULT_KNOBS))
+    moves = discrete_actions(n_knobs) if algorithm.discrete else None
+    if len(kinds) == 1 and kinds[0].n_workers == 1:
+        vector: VecEnv = make_population(kinds[0].env_id, kinds[0].n_envs, moves, kwargs)
     else:
-        form = Form(min(n_processes, n_envs), "as asked")
-    moves = discrete_actions(len(trial.knobs)) if algorithm.discrete else None
-    if form.n_processes == 1:
-        logger.info("%s, a population in this process: %s", _gans(n_envs), form.reason)
-        vector: VecEnv = make_population(env_id, n_envs, moves, kwargs)
-    else:
-        logger.info(
-            "%s in %d processes, each a population of %d%s on 1 thread: %s",
-            _gans(n_envs),
-            form.n_processes,
-            n_envs // form.n_processes,
-            " or one more" if n_envs % form.n_processes else "",
-            form.reason,
-        )
-        vector = start_workers(env_id, n_envs, form.n_processes, moves, kwargs)
+        vector = start_workers(kinds, moves)
     vector.seed(seed)
     return vector
+
+
+def _lay_out(share: Share, n_processes: int | None) -> Kind:
+    """Check a share of the environments, and choose and log its form."""
+    env_id, n = check_id(share.id), share.n_envs
+    trial = gym.make(env_id, **share.kwargs).unwrapped  # wrong arguments raise here, not in a worker
+    assert isinstance(trial, GANEnv)
+    if n_processes is None:
+        form = Form.fastest(n, trial.networks, trial.device, usable_cores())
+    else:
+        form = Form(min(n_processes, n), "as asked")
+    if form.n_processes == 1:
+        logger.info("%s: %s, one population in one process: %s", share.id, _gans(n), form.reason)
+    else:
+        logger.info(
+            "%s: %s in %d processes, each a population of %d%s on 1 thread: %s",
+            share.id,
+            _gans(n),
+            form.n_processes,
+            n // form.n_processes,
+            " or one more" if n % form.n_processes else "",
+            form.reason,
+        )
+    return Kind(env_id, n, form.n_processes, share.kwargs)
 
 
 def _gans(n: int) -> str:

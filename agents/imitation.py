@@ -64,17 +64,17 @@ def watch(
     """Let a rule act in all environments, disturbed, and write down what it saw and wanted."""
     rng = np.random.default_rng(seed)
     n = vector.num_envs
-    knobs, networks = vector.get_attr("knobs")[0], vector.get_attr("networks")[0]
+    knobs, networks = vector.get_attr("knobs"), vector.get_attr("networks")
     disturbance = np.array([DISTURBANCES[i % len(DISTURBANCES)] for i in range(n)])[:, None]
-    n_steps = n_episodes * vector.get_attr("episode_steps")[0]
+    n_steps = n_episodes * max(vector.get_attr("episode_steps"))
     states: list[State] = [None] * n
     vector.reset()
     rows: list[tuple[Array, Array, Array, NDArray[np.bool_]]] = []
     for _ in tqdm(range(n_steps), desc="watching the rule", unit="step", disable=not progress, delay=2):
-        moves = np.zeros((n, len(knobs)), np.float32)
+        moves = np.zeros((n, len(knobs[0])), np.float32)
         for i, (_, info) in enumerate(vector.env_method("current")):
-            settings, states[i] = rule.settings({**info, "networks": networks}, states[i])
-            moves[i] = move_towards(settings, info, knobs)
+            settings, states[i] = rule.settings({**info, "networks": networks[i]}, states[i])
+            moves[i] = move_towards(settings, info, knobs[i])
         seen = np.array(vector.get_original_obs(), np.float32)
         disturbed = np.clip(moves + disturbance * rng.normal(size=moves.shape), -1, 1).astype(np.float32)
         _, rewards, dones, _ = vector.step(disturbed)

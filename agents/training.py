@@ -25,7 +25,9 @@ from agents.controller import CLIP, Controller, policy_arguments
 from agents.cores import usable_cores
 from agents.environments import check_id, make_env
 from agents.imitation import HYPERPARAMETERS, imitate
+from agents.mixtures import MIXTURES, Share, shares_of
 from agents.random_state import isolated_random_state
+from agents.validation import KeepBest
 from agents.workers import WorkersVecEnv
 from gan_gym.envs.gan_env import GANEnv
 from gan_gym.gan import family
@@ -116,6 +118,7 @@ def train(
     progress: bool = False,
     env_kwargs: dict[str, Any] | None = None,
     imitated: str | None = None,
+    validated: bool = False,
     **hyperparameters: Any,
 ) -> Controller:
     """Train an algorithm and return its policy.
@@ -125,10 +128,10 @@ def train(
 
     Args:
         algo: a name in `ALGOS`.
-        id: one of this package's ids, or a vector environment made by `make_env`.
+        id: one of this package's ids, a name in `MIXTURES`, or a vector environment made by `make_env`.
         total_timesteps: env steps in all, summed over the environments.
-        n_envs: number of environments where `id` is a name; `None` as many as train fast and learn well
-            (`n_envs_that_fit`).
+        n_envs: number of environments where `id` is an id; `None` as many as train fast and learn well
+            (`n_envs_that_fit`), and those of a mixture.
         n_processes: how many processes train their GANs; see `make_env`.
         seed: seed of the algorithm and its environments.
         log_dir: folder for TensorBoard; `None` logs nothing.
@@ -137,6 +140,8 @@ def train(
             `compile=True` where that saves time (`worth_compiling`).
         imitated: name of a baseline whose moves the policy begins with (`agents.imitation`); `None` begins
             at random.
+        validated: whether to try the policy on validation instances as it learns, and return the best one
+            (`agents.validation`) rather than the last; where `id` is a name.
         hyperparameters: override the algorithm's defaults.
 
     Raises:
@@ -153,16 +158,22 @@ def train(
             raise ValueError(
                 f"{algo} cannot imitate '{imitated}': the algorithm must be ppo, the baseline must set knobs"
             )
+    if validated and not isinstance(id, str):
+        raise ValueError("validated needs the name of an environment; leave it out for one made before")
     arguments = {"instances": "train", **(env_kwargs or {})}
     knobs = tuple(arguments.get("knobs", DEFAULT_KNOBS))
+    shares: tuple[Share, ...] = ()
     with ExitStack() as stack:
         if isinstance(id, str):
-            trial = gym.make(check_id(id), **arguments).unwrapped
+            first = shares_of(id, None, arguments)[0]
+            trial = gym.make(check_id(first.id), **first.kwargs).unwrapped
             assert isinstance(trial, GANEnv)
-            if n_envs is None:
+            if n_envs is None and id not in MIXTURES:
                 n_steps = hyperparameters.get("n_steps", algorithm.defaults.get("n_steps"))
                 n_envs = n_envs_that_fit(trial.networks, n_steps, total_timesteps)
-            arguments.setdefault("compile", worth_compiling(trial.networks, n_envs, total_timesteps))
+            worth_it = worth_compiling(trial.networks, n_envs or first.n_envs, total_timesteps)
+            arguments.setdefault("compile", worth_it)
+            shares = shares_of(id, n_envs, arguments)
             vector = make_env(id, algo, n_envs, seed=seed, n_processes=n_processes, **arguments)
             stack.callback(vector.close)  # its processes end also where training fails
         else:
@@ -191,13 +202,7 @@ def train(
             logger.info("imitates %s to an RMS error of %.3f a move", imitated, error)
         if log_dir is not None:
             model.set_logger(configure(str(log_dir), ["tensorboard"]))
-        model.learn(total_timesteps, callback=ProgressCallback(total_timesteps, progress))
-    return Controller.learned(
-        algo,
-        model,
-        normalised,
-        knobs,
-        {
+        card = {
             "algo": algo,
             "environment": id if isinstance(id, str) else "custom",
             "total_timesteps": total_timesteps,
@@ -206,5 +211,21 @@ def train(
             "seed": seed,
             "env_kwargs": arguments,
             "imitated": imitated,
-        },
-    )
+        }
+
+        def current() -> Controller:
+            return Controller.learned(algo, model, normalised, knobs, card)
+
+        callbacks: list[BaseCallback] = [ProgressCallback(total_timesteps, progress)]
+        if not validated:
+            model.learn(total_timesteps, callback=callbacks)
+            return current()
+        keep_best = KeepBest(shares, total_timesteps, current)
+        model.learn(total_timesteps, callback=[*callbacks, keep_best])
+        assert keep_best.best is not None
+        controller = keep_best.best
+        controller.card["validation"] = {
+            "chosen": keep_best.chosen.timesteps,
+            "course": [validation.as_dict() for validation in keep_best.course],
+        }
+        return controller

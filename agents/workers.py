@@ -7,6 +7,7 @@ What a worker does (`Worker`) is kept apart from how it is reached (`Link`): ove
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -194,18 +195,37 @@ class WorkersVecEnv(VecEnv):
         return answers
 
 
-def start_workers(
-    env_id: str, n_envs: int, n_workers: int, moves: Moves | None, kwargs: Mapping[str, Any]
-) -> WorkersVecEnv:
-    """Start processes on this machine that share `n_envs` environments evenly, on one thread each."""
-    shares = [n_envs // n_workers + (i < n_envs % n_workers) for i in range(n_workers)]
+@dataclass(frozen=True)
+class Kind:
+    """Environments of one kind, and how many workers share them."""
+
+    env_id: str
+    """Id that `gym.make_vec` knows in any process."""
+    n_envs: int
+    """How many there are."""
+    n_workers: int
+    """Workers that share them evenly."""
+    kwargs: Mapping[str, Any]
+    """Arguments of the environments."""
+
+    @property
+    def shares(self) -> list[int]:
+        """Number of environments of each worker."""
+        even, more = divmod(self.n_envs, self.n_workers)
+        return [even + (i < more) for i in range(self.n_workers)]
+
+
+def start_workers(kinds: Sequence[Kind], moves: Moves | None) -> WorkersVecEnv:
+    """Start processes on this machine that train the environments of all kinds, on one thread each."""
+    shares = [(kind, n) for kind in kinds for n in kind.shares]
     links: list[WorkerProcess] = []
+    first = 0
     try:
-        for i, share in enumerate(shares):
-            first = sum(shares[:i])
-            name = f"worker {i + 1} of {n_workers} (environments {first} to {first + share - 1})"
-            links.append(WorkerProcess(partial(Worker, env_id, share, moves, kwargs), name))
-        return WorkersVecEnv(links, shares)
+        for i, (kind, n) in enumerate(shares):
+            name = f"worker {i + 1} of {len(shares)} (environments {first} to {first + n - 1})"
+            links.append(WorkerProcess(partial(Worker, kind.env_id, n, moves, kind.kwargs), name))
+            first += n
+        return WorkersVecEnv(links, [n for _, n in shares])
     except BaseException:
         for link in links:
             link.close()

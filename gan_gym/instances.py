@@ -51,8 +51,10 @@ INSTANCES: dict[str, Distribution] = {
     "edge": Distribution(((1e-5, 1e-4), (1e-3, 1e-2)), _BETA1, _LOSSES),
     "outside": Distribution(((1e-6, 1e-5), (1e-2, 2e-2)), (0.3, 0.7), _LOSSES),
     "unseen_losses": Distribution(((1e-5, 1e-2),), _BETA1, ("least_squares", "wgan_gp", "relativistic")),
+    "validation": Distribution(((1e-5, 1e-2),), _BETA1, _LOSSES),
 }
-"""`default`: the user's own setting, a fresh seed. `train` and `test`: equal ranges. The others are for tests
+"""`default`: the user's own setting, a fresh seed. `train`, `validation` (to choose a controller by) and
+`test`: equal ranges. The others are for tests
 alone, and lie to `train` as their names say: both rates in its middle decade (`inside`), both in its outer
 decades (`edge`), both where it never is, with values of beta1 it never draws (`outside`), or its rates and
 beta1 with losses it never draws (`unseen_losses`). No seed is in two distributions."""

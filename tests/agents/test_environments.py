@@ -21,6 +21,7 @@ import agents.environments
 from agents.cores import usable_cores
 from agents.environments import N_BINS, Form, discrete_actions
 from agents.population import PopulationVecEnv
+from agents.workers import Kind
 
 ID = "gan_gym:GridGAN-v0"
 QUICK = {"inner_steps": 2, "episode_steps": 3, "batch_size": 16}
@@ -84,10 +85,12 @@ def test_the_form_is_said_in_a_line(
     with caplog.at_level(logging.INFO, "agents.environments"):
         agents.make_env("GridGAN-v0", "ppo", 33, **QUICK)
     assert caplog.messages == [
-        "33 GANs in 2 processes, each a population of 16 or one more on 1 thread: there are 2 cores to use",
-        "3 GANs, a population in this process: a process for fewer than 4 'mlp' GANs gains too little",
+        "GridGAN-v0: 33 GANs in 2 processes, each a population of 16 or one more on 1 thread: "
+        "there are 2 cores to use",
+        f"{ID}: 3 GANs, one population in one process: "
+        "a process for fewer than 4 'mlp' GANs gains too little",
     ]
-    assert started == [(ID, 33, 2, None, QUICK)]
+    assert started == [([Kind(ID, 33, 2, QUICK)], None)]
 
 
 @pytest.mark.parametrize(

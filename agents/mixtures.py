@@ -1,0 +1,52 @@
+"""Mixtures of environments that one agent learns in side by side, so that what it learns serves all of them.
+
+Every environment has the same spaces whatever its GAN (`gan_gym.knobs`, `gan_gym.observations`), and every
+env step waits for all, so the shares are sized to take about equally long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Share:
+    """Environments of one kind."""
+
+    id: str
+    """One of this package's ids."""
+    n_envs: int
+    """How many there are."""
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    """Their arguments."""
+
+
+MIXTURES: dict[str, tuple[Share, ...]] = {
+    "mixture": (
+        Share("GridGAN-v0", 32),
+        Share("StackedDigitsGAN-v0", 2, {"inner_steps": 12, "compile": False}),
+        Share("HistoGAN-v0", 2, {"image_size": 16, "batch_size": 16, "inner_steps": 12, "compile": False}),
+    ),
+}
+"""Mixtures by name, to be given where an environment's id is. `mixture`: many GANs on points, a few small
+ones on stacked digits and on the embedded tissue (whose updates gain nothing by being compiled)."""
+
+
+def shares_of(id: str, n_envs: int | None, kwargs: Mapping[str, Any]) -> tuple[Share, ...]:
+    """Return the shares of a mixture, or the one share that an id alone is.
+
+    Args:
+        id: a name in `MIXTURES`, or an environment's id.
+        n_envs: number of environments of an id; `None` for a mixture, which has its own.
+        kwargs: arguments of all environments; where a share has an argument of its own, that one counts.
+
+    Raises:
+        ValueError: if a mixture is asked for other numbers of environments.
+    """
+    if id not in MIXTURES:
+        return (Share(id, 1 if n_envs is None else n_envs, kwargs),)
+    if n_envs is not None:
+        raise ValueError(f"n_envs is {n_envs}; leave it out: '{id}' has its own numbers of environments")
+    return tuple(Share(share.id, share.n_envs, {**kwargs, **share.kwargs}) for share in MIXTURES[id])
