@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.statistics import N_BOOTSTRAP
+from benchmarks.statistics import interval, median
 
 Seconds = NDArray[np.float64]
 """`(repeats,)` seconds."""
@@ -29,10 +29,8 @@ class Ratio:
 
     @classmethod
     def of(cls, ratios: NDArray[np.float64]) -> Ratio:
-        """Summarise the ratios of all repeats, as `statistics.interval` does but all resamples at once."""
-        index = np.random.default_rng(0).integers(len(ratios), size=(N_BOOTSTRAP, len(ratios)))
-        low, high = np.quantile(np.median(ratios[index], axis=1), [0.025, 0.975])
-        return cls(float(np.median(ratios)), float(low), float(high))
+        """Summarise the ratios of all repeats."""
+        return cls(*interval([ratios], median))
 
 
 def stopwatch(run: Callable[[], object]) -> float:
