@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -25,6 +25,11 @@ from agents.random_state import isolated_random_state
 from gan_gym.knobs import resolve
 from gan_gym.names import unknown
 from gan_gym.observations import names
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+    from agents.attach import AttachedController
 
 FORMAT = 1
 """Version of the file format and of the meaning of the observations."""
@@ -116,6 +121,43 @@ class Controller:
         return (
             np.clip(np.asarray(action, np.float32), -1.0, 1.0),
             None if after is None else [part.tolist() for part in after],
+        )
+
+    def attach(
+        self,
+        opt_g: Optimizer,
+        opt_d: Optimizer,
+        *,
+        total_steps: int,
+        loss: str = "non_saturating",
+        discriminator: torch.nn.Module | None = None,
+        steps_per_decision: int | None = None,
+        embed: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        value_range: tuple[float, float] = (-1.0, 1.0),
+        seed: int = 0,
+    ) -> AttachedController:
+        """Turn the knobs of a training loop of your own; see `AttachedController` for all arguments.
+
+        Raises:
+            TypeError: if an argument is of another kind.
+            ValueError: if an optimizer or a knob cannot be turned; the message holds the remedy.
+
+        Example:
+            >>> attached = controller.attach(opt_g, opt_d, total_steps=10_000, discriminator=D)
+        """
+        from agents.attach import AttachedController
+
+        return AttachedController(
+            self,
+            opt_g,
+            opt_d,
+            total_steps=total_steps,
+            loss=loss,
+            discriminator=discriminator,
+            steps_per_decision=steps_per_decision,
+            embed=embed,
+            value_range=value_range,
+            seed=seed,
         )
 
     def save(self, path: str | Path) -> None:
