@@ -9,7 +9,7 @@ import pytest
 
 from gan_gym.gan import LOSSES, Statistics
 from gan_gym.knobs import DEFAULT_KNOBS, KNOBS, resolve
-from gan_gym.observations import OBSERVATIONS, Signals, names, observe, squash
+from gan_gym.observations import GROUPS, OBSERVATIONS, Signals, groups, names, observe, squash
 
 ROW = {row.name: row for row in OBSERVATIONS}
 PERFECT = {"fidelity": 1.0, "coverage": 1.0, "diversity": 1.0, "kernel": 1.0, "quality": 1.0}
@@ -111,3 +111,47 @@ def test_each_observation_is_a_fresh_array() -> None:
     first, second = (observe(_signals(), knobs, {"g_lr": 1e-3}, action) for _ in range(2))
     assert not np.shares_memory(first, second)
     assert not np.shares_memory(first, action)
+
+
+def test_every_row_is_of_one_group() -> None:
+    knobs = resolve(("d_lr", "g_lr"))
+    assert set(groups(knobs)) == set(GROUPS)
+    assert len(groups(knobs)) == len(names(knobs))
+    assert groups(knobs)[-4:] == ("positions", "positions", "last_actions", "last_actions")
+
+
+SOURCES: dict[str, tuple[str, ...]] = {
+    "losses": ("g_loss", "d_loss", "g_loss_std", "d_loss_std"),
+    "scores": ("score_real", "score_fake", "score_gap", "sign_real", "sign_fake"),
+    "gradients": (
+        "g_grad_norm",
+        "d_grad_norm",
+        "g_step_ratio",
+        "d_step_ratio",
+        "g_straightness",
+        "d_straightness",
+    ),
+    "similarity": (),
+    "time": (),
+    "positions": (),
+    "last_actions": (),
+}
+"""Fields of `Statistics` that the rows of each group are made of."""
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_all_rows_of_a_group_and_no_others_follow_what_it_is_named_for(group: str) -> None:
+    knobs = resolve(DEFAULT_KNOBS)
+    values, action = {knob.name: knob.high for knob in knobs}, np.zeros(len(knobs), np.float32)
+    before = observe(_signals(), knobs, values, action)
+    changes: dict[str, Any] = {"statistics": Statistics(**dict.fromkeys(SOURCES[group], 0.5))}
+    if group == "similarity":
+        changes["similarity"] = dict.fromkeys(PERFECT, 0.5)
+    if group == "time":
+        changes["progress_remaining"] = 0.5
+    if group == "positions":
+        values = {knob.name: knob.low for knob in knobs}
+    if group == "last_actions":
+        action = action + np.float32(0.5)
+    after = observe(_signals(**changes), knobs, values, action)
+    assert (before != after).tolist() == [own == group for own in groups(knobs)]
