@@ -21,7 +21,7 @@ from gan_gym.gan import GANTrainer, family
 FIGURES = ("kernel", "modes", "modes20", "hq")
 """What an environment says of a model beside its quality."""
 POPULATION = 32
-"""GANs on points trained as one batched computation where `n_envs` is not given."""
+"""GANs on points that are trained as one batched computation."""
 
 Measure = Callable[[GANTrainer], float]
 """A figure of a GAN that its environment does not know."""
@@ -158,12 +158,16 @@ def make_vector(id: str, n_envs: int | None, n_episodes: int, env_kwargs: dict[s
     """Build the environments of an evaluation, on test instances unless `env_kwargs` says otherwise."""
     env_id, arguments = check_id(id), {"instances": "test", **env_kwargs}
     if n_envs is None:
-        trial = cast(GANEnv, gym.make(env_id, **arguments).unwrapped)
-        n_envs = POPULATION if family(trial.networks) == "points" else 1
+        n_envs = n_envs_for(cast(GANEnv, gym.make(env_id, **arguments).unwrapped).networks)
     vector = gym.make_vec(
         env_id, num_envs=min(n_envs, n_episodes), vectorization_mode="vector_entry_point", **arguments
     )
     return cast(GANVectorEnv, vector.unwrapped)
+
+
+def n_envs_for(networks: str) -> int:
+    """Return how many GANs of these networks are best under way at a time."""
+    return POPULATION if family(networks) == "points" else 1
 
 
 def play(

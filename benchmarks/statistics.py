@@ -7,6 +7,7 @@ Precipice" (arXiv 2108.13264): few runs are described by intervals, from resampl
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -89,10 +90,10 @@ def paired_difference(ours: Values, theirs: Values, seed: int = 0) -> Triple:
         theirs: `(seeds, instances)`, of the same instances.
         seed: seed of the private generator.
     """
-    rng = np.random.default_rng(seed)
-    instances = _shares(ours.shape[1], rng)
+    instances = _shares(ours.shape[1], seed, 0)
     resampled = [
-        np.einsum("bs,si,bi->b", _shares(len(values), rng), values, instances) for values in (ours, theirs)
+        ((_shares(len(values), seed, stream) @ values) * instances).sum(axis=1)
+        for stream, values in enumerate((ours, theirs), start=1)
     ]
     low, high = np.quantile(resampled[0] - resampled[1], [0.025, 0.975])
     return [float(ours.mean() - theirs.mean()), float(low), float(high)]
@@ -108,14 +109,9 @@ def probability_of_improvement(ours: Sequence[Values], theirs: Sequence[Values],
         theirs: the same of the other agent.
         seed: seed of the private generator.
     """
-    rng = np.random.default_rng(seed)
-    difference = np.concatenate(ours)[:, None] - np.concatenate(theirs)
-    won = (np.sign(difference) + 1) / 2
-    mine, others = (
-        np.concatenate([_shares(len(runs), rng) * len(runs) for runs in strata], axis=1)
-        for strata in (ours, theirs)
-    )
-    resampled = ((mine @ won) * others).sum(axis=1) / won.size
+    won = (np.sign(np.concatenate(ours)[:, None] - np.concatenate(theirs)) + 1) / 2
+    mine, others = (_stratified_shares(strata, seed, side) for side, strata in enumerate((ours, theirs)))
+    resampled = ((mine @ won) * others).sum(axis=1)
     low, high = np.quantile(resampled, [0.025, 0.975])
     return [float(won.mean()), float(low), float(high)]
 
@@ -131,13 +127,21 @@ def performance_profile(strata: Sequence[Values], thresholds: Values, seed: int 
     Returns:
         `(3, K)`: shares, lower and upper ends.
     """
-    rng = np.random.default_rng(seed)
     above = np.concatenate(strata)[:, None] > thresholds
-    counts = np.concatenate([_shares(len(runs), rng) * len(runs) for runs in strata], axis=1)
-    low, high = np.quantile(counts @ above / len(above), [0.025, 0.975], axis=0)
+    low, high = np.quantile(_stratified_shares(strata, seed, 0) @ above, [0.025, 0.975], axis=0)
     return np.stack([above.mean(axis=0), low, high])
 
 
-def _shares(n: int, rng: np.random.Generator) -> Values:
-    """Draw which share of each resample of n values each of them makes up, `(N_BOOTSTRAP, n)`."""
-    return rng.multinomial(n, np.full(n, 1 / n), size=N_BOOTSTRAP) / n
+def _stratified_shares(strata: Sequence[Values], seed: int, side: int) -> Values:
+    """Return which share of each resample every run makes up, `(N_BOOTSTRAP, runs)`, within its stratum."""
+    n_runs = sum(map(len, strata))
+    resamples = [
+        _shares(len(runs), seed, 2 * i + side) * (len(runs) / n_runs) for i, runs in enumerate(strata)
+    ]
+    return np.concatenate(resamples, axis=1)
+
+
+@lru_cache(maxsize=64)
+def _shares(n: int, seed: int, stream: int) -> Values:
+    """Return which share of each resample of n values each of them makes up, `(N_BOOTSTRAP, n)`."""
+    return np.random.default_rng([seed, stream]).multinomial(n, np.full(n, 1 / n), size=N_BOOTSTRAP) / n

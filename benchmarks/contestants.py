@@ -1,0 +1,138 @@
+"""Who is compared: shipped controllers, folders, algorithms trained on the spot, baselines."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agents.algorithms import ALGOS
+from agents.baselines import BASELINES, find_agent
+from agents.controller import Controller, shipped
+from agents.environments import check_id
+from agents.mixtures import MIXTURES
+from agents.run_folder import new_folder
+from agents.training import train
+from gan_gym.names import lookup
+
+SEED_FOLDER = re.compile(r"seed_(\d+)")
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """An agent under one name, trained with one seed or with several."""
+
+    name: str
+    """Name in rows and tables."""
+    agents: Mapping[int, str]
+    """What `find_agent` takes, by the seed of its training; 0 for what was never trained."""
+
+    def origin(self, seed: int) -> str:
+        """Return the digest by which a controller can be told from others; `""` for a rule."""
+        name = self.agents[seed]
+        folder = shipped().get(name, Path(name))
+        if name in BASELINES or not (folder / "controller.json").is_file():
+            return ""
+        return str(json.loads((folder / "controller.json").read_text())["sha256"])[:12]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How algorithms are trained on the spot."""
+
+    env: str
+    """Id of the environment, or a mixture's name."""
+    total_timesteps: int
+    """Env steps of each."""
+    env_kwargs: Mapping[str, Any]
+    """Arguments of the environment, instances aside."""
+    seeds: Sequence[int]
+    """Seeds each algorithm is trained with."""
+    n_envs: int | None
+    """Environments each learns in; `None` as many as `agents.train` takes."""
+    folder: Path
+    """Where the controllers are kept."""
+
+    def controller(self, algo: str, seed: int) -> str:
+        """Return the folder of an algorithm's controller, trained now unless it is there already.
+
+        Raises:
+            ValueError: if there is one, trained otherwise.
+        """
+        folder = self.folder / algo / f"seed_{seed}"
+        asked = {
+            "environment": self.env,
+            "total_timesteps": self.total_timesteps,
+            "env_kwargs": dict(self.env_kwargs),
+        }
+        if not (folder / "controller.json").is_file():
+            controller = train(
+                algo,
+                self.env,
+                self.total_timesteps,
+                n_envs=self.n_envs,
+                seed=seed,
+                env_kwargs=dict(self.env_kwargs),
+                progress=True,
+            )
+            controller.card["asked"] = asked
+            with new_folder(folder) as part:
+                controller.save(part)
+        elif (found := Controller.load(folder).card.get("asked")) != asked:
+            raise ValueError(f"'{folder}' was trained otherwise ({found}); give another --out")
+        return str(folder)
+
+
+def check(agents: Sequence[str], baselines: Sequence[str], training: Training) -> None:
+    """Check all names before anything is trained.
+
+    Raises:
+        ValueError: if one is unknown, names no controller, or stands for two agents.
+    """
+    if training.env not in MIXTURES:
+        check_id(training.env)
+    for name in baselines:
+        lookup(BASELINES, name, "baseline")
+    names = [spec if spec in ALGOS else _fixed(spec).name for spec in agents] + list(baselines)
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"two agents are called '{name}'; give one another name: NAME=FOLDER")
+
+
+def find(agents: Sequence[str], baselines: Sequence[str], training: Training) -> list[Contestant]:
+    """Return the agents and baselines of a comparison, those named by `ALGOS` trained."""
+    found = [
+        Contestant(spec, {seed: training.controller(spec, seed) for seed in training.seeds})
+        if spec in ALGOS
+        else _fixed(spec)
+        for spec in agents
+    ]
+    return found + [Contestant(name, {0: name}) for name in baselines]
+
+
+def _fixed(spec: str) -> Contestant:
+    """Return an agent that needs no training: `NAME`, `FOLDER` or `NAME=FOLDER,FOLDER`.
+
+    A folder that holds `seed_0`, `seed_1`, ... is one agent trained with these seeds.
+    """
+    name, _, listed = ("", "", spec) if "=" not in spec or Path(spec).is_dir() else spec.partition("=")
+    folders = [Path(path) for path in listed.split(",")]
+    agents = dict(enumerate(map(str, folders)))
+    if len(folders) == 1:
+        agents = _trained_in(folders[0]) or agents
+    for agent in agents.values():
+        find_agent(agent)
+    return Contestant(name or folders[0].name, agents)
+
+
+def _trained_in(folder: Path) -> dict[int, str]:
+    """Return the controllers in `folder/seed_<n>`, by n."""
+    found = {
+        int(match[1]): str(path.parent)
+        for path in folder.glob("seed_*/controller.json")
+        if (match := SEED_FOLDER.fullmatch(path.parent.name))
+    }
+    return dict(sorted(found.items()))

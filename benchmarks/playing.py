@@ -1,0 +1,115 @@
+"""Train many GANs under many agents, on all cores, and count what each run reached."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from agents.acting import Agent
+from agents.baselines import find_agent
+from agents.cores import usable_cores
+from agents.evaluation import Measure, knobs_for, make_vector, play
+from benchmarks.ceilings import ceiling, half_of_modes
+from benchmarks.judge import keep_for_judge
+from gan_gym.envs.histogan import HistoGANEnv
+from gan_gym.envs.vector import GANVectorEnv
+
+Row = dict[str, Any]
+"""One GAN."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """GANs that one process trains side by side; all their agents turn the same knobs."""
+
+    env: str
+    """Id of the environment."""
+    kwargs: Mapping[str, Any]
+    """Its arguments, JSON-able."""
+    runs: Sequence[tuple[str, Agent | str, int]]
+    """Name, agent (or what `find_agent` takes) and seed of the reset, one a GAN."""
+    n_envs: int | None = None
+    """GANs under way at a time; `None` as `agents.evaluate`."""
+    judged: bool = False
+    """Whether patches are kept from training, and the KID to them measured (`HistoGAN-v0` alone)."""
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """Environments that batches are played in, one after the other, and what is known of their problem."""
+
+    vector: GANVectorEnv
+    measures: Mapping[str, Measure]
+    known: Row
+    """What real data reaches."""
+    half: float
+    """Modes below which half of all are lost; 0 where they are not counted."""
+
+
+@lru_cache(maxsize=1)
+def _stage(env: str, kwargs: str, n_envs: int | None, n_runs: int, judged: bool) -> _Stage:
+    arguments = json.loads(kwargs)
+    vector, measures = make_vector(env, n_envs, n_runs, arguments), {}
+    if judged:
+        assert isinstance(vector.envs[0], HistoGANEnv), f"no patches are kept from training in {env}"
+        first, judge = keep_for_judge({"instances": "test", **arguments})
+        vector.envs[0].problem_of(first)
+        measures["kid"] = judge.kid
+    problem = vector.envs[0].problem
+    reached, known = ceiling(problem), {}
+    if reached is not None:
+        known = dict(zip(("real_modes", "real_modes20", "real_hq"), reached, strict=True))
+    return _Stage(vector, measures, known, half_of_modes(problem) if reached is not None else 0.0)
+
+
+def play_batch(batch: Batch) -> list[Row]:
+    """Train a batch of GANs and return one row each.
+
+    A row holds the fields of `agents.evaluation.Episode`, what was measured, `failed` (diverged, collapsed,
+    or with less than half of the modes where these are counted), and where they are, what real data reaches:
+    `real_modes`, `real_modes20`, `real_hq`.
+    """
+    runs = [(name, find_agent(a) if isinstance(a, str) else a, seed) for name, a, seed in batch.runs]
+    arguments = {**knobs_for(runs[0][1], dict(batch.kwargs)), **batch.kwargs}
+    key = json.dumps(arguments, sort_keys=True)
+    stage = _stage(batch.env, key, batch.n_envs, len(runs), batch.judged)
+    return [
+        {
+            **episode.as_dict(),
+            "failed": episode.end != "budget" or 0 <= episode.modes < stage.half,
+            **stage.known,
+        }
+        for episode in play(stage.vector, batch.env, runs, stage.measures)
+    ]
+
+
+def play_batches(batches: Sequence[Batch], n_processes: int) -> Iterator[list[Row]]:
+    """Train batches of GANs on several processes, and yield the rows of each as it ends.
+
+    Args:
+        batches: what is trained.
+        n_processes: processes at most; 1 is this one alone.
+    """
+    n_processes = min(n_processes, len(batches))
+    if n_processes <= 1:
+        yield from map(play_batch, batches)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(n_processes, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        try:
+            for future in as_completed([pool.submit(play_batch, batch) for batch in batches]):
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def fitting_processes() -> int:
+    """Return how many processes train fastest here: one with a GPU, which they would have to share."""
+    return 1 if torch.cuda.is_available() else usable_cores()
