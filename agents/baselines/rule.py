@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,3 +47,12 @@ def cosine(progress_remaining: float) -> float:
     Loshchilov & Hutter 2017, SGDR, arXiv 1608.03983, eq. 5 without restarts.
     """
     return (1 + math.cos(math.pi * (1 - progress_remaining))) / 2
+
+
+FORMS: dict[str, Callable[[float], float]] = {
+    "constant": lambda _: 1.0,
+    "cosine": cosine,
+    "linear": lambda progress_remaining: progress_remaining,
+    "step": lambda progress_remaining: float(progress_remaining > 0.5),
+}
+"""How a setting falls from its start, 1, to its end, 0, by the share of the budget that is left."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from agents.acting import State
-from agents.baselines.rule import ExactRule, Settings, cosine, rates
-from agents.baselines.tuned import tuned_values
+from agents.baselines.rule import FORMS, ExactRule, Settings, cosine, rates
+from agents.baselines.tuned import tuned
 from gan_gym.gan import family
 
 STARTS = {"points": (0.04, 0.3), "images": (0.01, 0.1)}
 """Relative weight change per step and instance noise that `UpdateRatio` starts with, by family."""
+COSINE_TO_0 = dict.fromkeys(("g_lr", "d_lr", "instance_noise"), ("cosine", 0.0))
+"""How a schedule falls that says nothing else."""
 SMALLEST_RATIO = 1e-8
 """An update ratio of 0 would hand the learning rates back to what they were."""
 
@@ -71,25 +73,31 @@ class TunedConstant(ExactRule):
 
     def settings(self, info: Mapping[str, Any], state: State) -> tuple[Settings, State]:
         """Return the fixed settings."""
-        return _exact(self.values or tuned_values("tuned_constant", info["networks"])), state
+        return _exact(self.values or tuned("tuned_constant", info["networks"])["values"]), state
 
 
 @dataclass(frozen=True)
 class TunedSchedule(ExactRule):
-    """The best schedule a search has found: learning rates and instance noise fall to 0 on a cosine.
+    """The best schedule a search has found: each setting falls from its start by a form of its own.
 
     Shipped and searched like `TunedConstant`'s settings.
     """
 
     values: Mapping[str, float] | None = None
-    """Start values by name; `None` takes the shipped ones for the networks in training."""
+    """Start values by name; `None` takes the shipped ones for the networks in training, and their forms."""
+    forms: Mapping[str, tuple[str, float]] = field(default_factory=lambda: dict(COSINE_TO_0))
+    """By setting, a name in `FORMS` and the share of the start value that it ends at; others stay."""
 
     def settings(self, info: Mapping[str, Any], state: State) -> tuple[Settings, State]:
         """Return the settings for the share of the budget that is left."""
-        share = cosine(info["progress_remaining"])
-        values = _exact(self.values or tuned_values("tuned_schedule", info["networks"]))
-        annealed = {name: values[name] * share for name in ("g_lr", "d_lr", "instance_noise")}
-        return values | annealed, state
+        values, forms = self.values, self.forms
+        if values is None:
+            found = tuned("tuned_schedule", info["networks"])
+            values, forms = found["values"], found.get("forms", forms)
+        now = dict(values)
+        for name, (form, end) in forms.items():
+            now[name] = values[name] * (end + (1 - end) * FORMS[form](info["progress_remaining"]))
+        return _exact(now), state
 
 
 def _exact(values: Mapping[str, float]) -> Settings:

@@ -18,10 +18,11 @@ def _read() -> dict[str, Any]:
     return content
 
 
-def tuned_values(name: str, networks: str) -> dict[str, float]:
-    """Return the shipped settings of `tuned_constant` or `tuned_schedule` for networks by that name.
+def tuned(name: str, networks: str) -> dict[str, Any]:
+    """Return what a search found for `tuned_constant` or `tuned_schedule` and networks by that name.
 
-    GANs on points have one set, GANs on images another.
+    `values` are settings, `forms`, if there, how they fall. GANs on points have one set, GANs on images
+    another.
     """
-    values: dict[str, float] = _read()[family(networks)][name]["values"]
-    return values
+    found: dict[str, Any] = _read()[family(networks)][name]
+    return found
