@@ -118,7 +118,7 @@ def halves(samples: torch.Tensor, n: int = 8) -> list[Any]:
         ((TISSUE + 1) / 2, {"value_range": (0.0, 1.0)}),
         (TISSUE[:, :1], {}),
         (torch.nn.functional.avg_pool2d(TISSUE, 8), {}),
-        (torch.nn.functional.interpolate(TISSUE[:256], (72, 144)), {}),
+        (torch.nn.functional.interpolate(TISSUE[:128], (72, 144)), {}),
         (POINTS.view(-1, 2, 1), {"embed": lambda x: x.flatten(1)}),
     ],
     ids=["points", "images", "other range", "grey", "tiny", "large", "embed"],
