@@ -16,7 +16,7 @@ from agents.baselines import find_agent
 from agents.environments import check_id
 from agents.evaluation import n_envs_for
 from benchmarks.contestants import Contestant
-from benchmarks.playing import Batch, Row, play_batches
+from benchmarks.playing import Batch, Row, players
 from benchmarks.settings import SETTINGS
 from gan_gym.envs.gan_env import GANEnv
 
@@ -76,8 +76,9 @@ def run(comparison: Comparison, file: Path) -> list[Row]:
     missing = [(cell, seed) for cell in cells for seed in comparison.seeds if (*cell.key, seed) not in done]
     batches = list(_batches(missing, cells, comparison))
     total = len(cells) * len(comparison.seeds)
-    with tqdm(total=total, initial=total - len(missing), unit="GAN") as bar:
-        for played in play_batches(batches, comparison.n_processes):
+    n_processes = min(comparison.n_processes, len(batches))
+    with players(n_processes) as play, tqdm(total=total, initial=total - len(missing), unit="GAN") as bar:
+        for played in play(batches):
             new = [_row(row, cells[int(row["agent"])], comparison) for row in played]
             with file.open("a") as stream:
                 stream.write("".join(json.dumps(row) + "\n" for row in new))

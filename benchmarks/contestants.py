@@ -96,7 +96,7 @@ def check(agents: Sequence[str], baselines: Sequence[str], training: Training) -
         check_id(training.env)
     for name in baselines:
         lookup(BASELINES, name, "baseline")
-    names = [spec if spec in ALGOS else _fixed(spec).name for spec in agents] + list(baselines)
+    names = [spec if spec in ALGOS else fixed(spec).name for spec in agents] + list(baselines)
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"two agents are called '{name}'; give one another name: NAME=FOLDER")
@@ -107,13 +107,13 @@ def find(agents: Sequence[str], baselines: Sequence[str], training: Training) ->
     found = [
         Contestant(spec, {seed: training.controller(spec, seed) for seed in training.seeds})
         if spec in ALGOS
-        else _fixed(spec)
+        else fixed(spec)
         for spec in agents
     ]
     return found + [Contestant(name, {0: name}) for name in baselines]
 
 
-def _fixed(spec: str) -> Contestant:
+def fixed(spec: str) -> Contestant:
     """Return an agent that needs no training: `NAME`, `FOLDER` or `NAME=FOLDER,FOLDER`.
 
     A folder that holds `seed_0`, `seed_1`, ... is one agent trained with these seeds.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -53,7 +54,7 @@ class _Stage:
     """Modes below which half of all are lost; 0 where they are not counted."""
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)
 def _stage(env: str, kwargs: str, n_envs: int | None, n_runs: int, judged: bool) -> _Stage:
     arguments = json.loads(kwargs)
     vector, measures = make_vector(env, n_envs, n_runs, arguments), {}
@@ -90,22 +91,25 @@ def play_batch(batch: Batch) -> list[Row]:
     ]
 
 
-def play_batches(batches: Sequence[Batch], n_processes: int) -> Iterator[list[Row]]:
-    """Train batches of GANs on several processes, and yield the rows of each as it ends.
+Play = Callable[[Sequence[Batch]], Iterator[list[Row]]]
+"""Trains batches of GANs, and yields the rows of each as it ends."""
 
-    Args:
-        batches: what is trained.
-        n_processes: processes at most; 1 is this one alone.
-    """
-    n_processes = min(n_processes, len(batches))
+
+@contextmanager
+def players(n_processes: int) -> Iterator[Play]:
+    """Give what plays batches on several processes, as long as the context lasts; 1 is this one alone."""
     if n_processes <= 1:
-        yield from map(play_batch, batches)
+        yield lambda batches: map(play_batch, batches)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(n_processes, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        try:
+
+        def play_all(batches: Sequence[Batch]) -> Iterator[list[Row]]:
             for future in as_completed([pool.submit(play_batch, batch) for batch in batches]):
                 yield future.result()
+
+        try:
+            yield play_all
         finally:
             pool.shutdown(cancel_futures=True)
 

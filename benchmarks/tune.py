@@ -1,11 +1,15 @@
 """Search the best fixed settings and the best schedule: the baselines `tuned_constant` and `tuned_schedule`.
 
-    python -m benchmarks.tune --env GridGAN-v0 --budget 400 --out agents/pretrained/tuned.json
+    python -m benchmarks.tune --env GridGAN-v0 --budget 4000 --out agents/pretrained/tuned.json
 
-Successive halving (Jamieson & Talwalkar 2016, arXiv 1502.07943) over random settings: every rung trains as
-many GANs as the one before, a third of the candidates on three times as many instances. Instances are
-training ones whose starting values the candidate overrides. The score is the mean final quality, 0 for a
-diverged run.
+All knobs that make sense are searched (`benchmarks/search_space.py`), by successive halving and then by
+evolution (`benchmarks/search.py`), on training instances whose starting values the candidate overrides. The
+score is the mean final quality, 0 for a diverged run. Whatever is best after each stage is tried on 32
+validation instances, and the best of these is kept. GANs on points and on images have settings of their own:
+of several `--env`, those of one family are searched together, each counted once. Give the search the budget
+that a controller's training had: its env steps over the decisions of a run (`total_timesteps / 40`).
+`DIR/tuned.jsonl`, beside the result, holds every candidate; a search that was stopped continues from it, and
+`benchmarks.payoff` draws it.
 """
 
 from __future__ import annotations
@@ -14,100 +18,118 @@ import argparse
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
-import numpy as np
 import torch
 from tqdm import tqdm
 
-from agents.acting import Agent
-from agents.baselines import TunedConstant, TunedSchedule
-from agents.evaluation import make_vector, play
-from gan_gym.envs.vector import GANVectorEnv
+from agents.environments import check_id
+from agents.mixtures import Share, shares_of
+from benchmarks.playing import Play, fitting_processes, players
+from benchmarks.provenance import command, commit
+from benchmarks.search import ETA, N_RUNGS, N_VALIDATED, Arena, Search, read_log
+from benchmarks.search_space import SPACE
+from gan_gym.envs.gan_env import GANEnv
 from gan_gym.gan import family
 
-N_RUNGS = 4
-ETA = 3
-SMALLEST_BUDGET = N_RUNGS * ETA ** (N_RUNGS - 1)
-"""Leaves one candidate in the last rung."""
-FORMS: dict[str, Callable[[Mapping[str, float]], Agent]] = {
-    "tuned_constant": TunedConstant,
-    "tuned_schedule": TunedSchedule,
-}
+NAMES = ("tuned_constant", "tuned_schedule")
+FEWEST = N_RUNGS * ETA ** (N_RUNGS - 1)
+"""GANs that leave one candidate in the last rung, for each environment."""
 
 
-def draw(rng: np.random.Generator) -> dict[str, float]:
-    """Draw settings: learning rates and noise log-uniformly, the noise off in one of five, beta1 of three."""
-    g_lr, d_lr = 10 ** rng.uniform(-4, np.log10(2e-2), 2)
-    noise = 0.0 if rng.uniform() < 0.2 else 10 ** rng.uniform(-1.5, 0)
-    return {
-        "g_lr": float(f"{g_lr:.3g}"),
-        "d_lr": float(f"{d_lr:.3g}"),
-        "instance_noise": float(f"{noise:.3g}"),
-        "beta1": float(rng.choice([0.0, 0.5, 0.9])),
-    }
-
-
-def search(form: str, vector: GANVectorEnv, env: str, budget: int, seed: int) -> dict[str, Any]:
-    """Train about `budget` GANs and return the best settings with what they scored."""
-    rng = np.random.default_rng(seed)
-    candidates = [draw(rng) for _ in range(budget // N_RUNGS)]
-    agents = [FORMS[form](values) for values in candidates]
-    scores: dict[int, list[float]] = defaultdict(list)
-    alive, first_seed = list(range(len(candidates))), seed
-    bar = tqdm(desc=form, total=budget, unit="GAN")
-    for rung in range(N_RUNGS):
-        seeds = range(first_seed, first_seed + ETA**rung)
-        first_seed += len(seeds)
-        for row in play(vector, env, [(str(i), agents[i], s) for s in seeds for i in alive]):
-            scores[int(row.agent)].append(row.final_quality)
-            bar.update()
-        alive.sort(key=lambda i: -np.mean(scores[i]))
-        bar.set_postfix(quality=f"{np.mean(scores[alive[0]]):.3f}")
-        if rung < N_RUNGS - 1:
-            alive = alive[: len(alive) // ETA]
-    bar.close()
-    best = alive[0]
-    return {
-        "values": candidates[best],
-        "quality": round(float(np.mean(scores[best])), 4),
-        "n_instances": len(scores[best]),
-        "n_gans": sum(map(len, scores.values())),
-    }
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Search both forms and write them into the file, beside what it holds of other networks."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.tune", description=__doc__)
-    parser.add_argument("--env", default="GridGAN-v0", help="id of the environment")
-    parser.add_argument("--budget", type=int, default=400, help="GANs trained for each of the two forms")
-    parser.add_argument("--seed", type=int, default=0, help="seed of candidates and instances")
-    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    options = parser.parse_args(arguments)
-    if options.budget < SMALLEST_BUDGET:
-        parser.error(f"--budget is {options.budget}; give at least {SMALLEST_BUDGET}")
-    torch.set_num_threads(1)
-    vector = make_vector(options.env, None, options.budget, {"instances": "train"})
-    networks, env = vector.envs[0].networks, vector.envs[0]
-    found = {form: search(form, vector, options.env, options.budget, options.seed) for form in FORMS}
-    content = json.loads(options.out.read_text()) if options.out.is_file() else {}
-    content[family(networks)] = {
-        **found,
-        "origin": {
-            "command": f"python -m benchmarks.tune --env {options.env} --budget {options.budget} "
-            f"--seed {options.seed} --out {options.out}",
-            "instances": "train",
-            "networks": networks,
-            "inner_steps_per_gan": env.inner_steps * env.episode_steps,
-            "versions": {"torch": torch.__version__, "gymnasium": gym.__version__},
-        },
-    }
-    options.out.write_text(json.dumps(content, indent=1) + "\n")
+def main(argv: Sequence[str] | None = None) -> int:
+    """Search both baselines for every family, and return the exit code."""
+    options = _options().parse_args(argv)
+    torch.set_num_threads(1)  # two threads are slower on matrices this small
+    try:
+        with players(options.processes) as play:
+            found = tune(options, play, command("benchmarks.tune", None if argv is None else list(argv)))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     json.dump(found, sys.stdout, indent=1)
+    return 0
+
+
+def _options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.tune",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--env", nargs="+", default=["GridGAN-v0"], help="ids, or the name of a mixture")
+    add("--budget", type=int, default=400, help="GANs trained for each of the two baselines of each family")
+    add("--seed", type=int, default=0, help="seed of candidates and instances")
+    add("--reward_weight", action="store_true", help="search it too; it slows images down")
+    add("--processes", type=int, default=fitting_processes(), help="processes that train GANs")
+    add("--out", type=Path, required=True, help="JSON file to write")
+    return parser
+
+
+def tune(options: argparse.Namespace, play: Play, command_line: str) -> dict[str, Any]:
+    """Search both baselines for every family among the environments, and write each that is found.
+
+    Raises:
+        ValueError: if an environment is unknown, or the budget too small.
+    """
+    shares: dict[str, list[Share]] = defaultdict(list)
+    for name in options.env:
+        for share in shares_of(name, None, {}):
+            shares[family(_make(share).networks)].append(share)
+    for of, own in shares.items():
+        if options.budget < FEWEST * len(own):
+            raise ValueError(
+                f"--budget is {options.budget}; give at least {FEWEST * len(own)}, for {len(own)} of {of}"
+            )
+    log = options.out.with_suffix(".jsonl")
+    done = read_log(log)
+    content = json.loads(options.out.read_text()) if options.out.is_file() else {}
+    for of, own in shares.items():
+        envs = [_make(share) for share in own]
+        arena = Arena(
+            own, [env.networks for env in envs], [env.inner_steps * env.episode_steps for env in envs], play
+        )
+        scale = envs[0].knob_scale
+        space = {
+            name: dimension.scaled(scale.get(name, 1.0))
+            for name, dimension in SPACE.items()
+            if name != "reward_weight" or options.reward_weight
+        }
+        found: dict[str, Any] = {}
+        for name in NAMES:
+            with tqdm(total=options.budget, unit="GAN", desc=f"{name}, {of}") as bar:
+                search = Search(name, arena, space, options.seed, log, done, bar)
+                best, quality = search.run(options.budget)
+            found[name] = {
+                **best.as_dict(scheduled=search.scheduled),
+                "quality": round(quality, 4),
+                "n_instances": N_VALIDATED * len(own),
+                "n_gans": search.n_gans,
+                "inner_steps": search.spent,
+            }
+        content[of] = {**found, "origin": _origin(own, options, command_line)}
+        options.out.write_text(json.dumps(content, indent=1) + "\n")
+    return content
+
+
+def _make(share: Share) -> GANEnv:
+    return cast(GANEnv, gym.make(check_id(share.id), **share.kwargs).unwrapped)
+
+
+def _origin(shares: Sequence[Share], options: argparse.Namespace, command_line: str) -> dict[str, Any]:
+    return {
+        "command": command_line,
+        "commit": commit(),
+        "environments": {share.id: dict(share.kwargs) for share in shares},
+        "instances": "train; the best of each stage chosen by validation instances, not counted in n_gans",
+        "seed": options.seed,
+        "versions": {"torch": torch.__version__, "gymnasium": gym.__version__},
+    }
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

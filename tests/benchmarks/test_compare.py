@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-import benchmarks.comparison_rows
+import benchmarks.playing
 from agents import Controller
 from agents.controller import build_policy
 from agents.evaluation import Episode
 from benchmarks.compare import main
 from benchmarks.comparison_rows import read_rows
+from benchmarks.playing import Batch
 from gan_gym.observations import OBSERVATIONS
 
 KNOBS = ("g_lr", "d_lr", "instance_noise")
@@ -75,13 +76,13 @@ def test_nothing_is_run_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     whole = file.read_text()
     file.write_text(whole[: len(whole) - 9])
     played = []
-    play = benchmarks.comparison_rows.play_batches
+    play_batch = benchmarks.playing.play_batch
 
-    def spy(batches: list[Any], n_processes: int) -> Any:
-        played.extend(seed for batch in batches for _, _, seed in batch.runs)
-        return play(batches, n_processes)
+    def spy(batch: Batch) -> Any:
+        played.extend(seed for _, _, seed in batch.runs)
+        return play_batch(batch)
 
-    monkeypatch.setattr(benchmarks.comparison_rows, "play_batches", spy)
+    monkeypatch.setattr(benchmarks.playing, "play_batch", spy)
     compare(tmp_path, "--episodes", "3", baselines=("constant",))
     assert played == [1, 2]
     assert [row["seed"] for row in rows_of(tmp_path)] == [0, 1, 2]
