@@ -105,7 +105,7 @@ class AttachedController:
         self._optimizers = TurnedOptimizer("opt_g", opt_g), TurnedOptimizer("opt_d", opt_d)
         _check_apart(opt_g, opt_d)
         _check_alone()
-        check_knobs(controller.knobs, *self._optimizers, sees_discriminator=discriminator is not None)
+        check_knobs(controller.knobs, sees_discriminator=discriminator is not None)
         self._seen: Disturbance | None = None
         if discriminator is not None and disturbing(controller.knobs):
             self._seen = Disturbance(discriminator, value_range, seed)

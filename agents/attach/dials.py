@@ -33,9 +33,7 @@ DIALS: dict[str, Dial] = {
 a loop: the number of D's steps, its loss and penalties."""
 
 
-def check_knobs(
-    names: Sequence[str], g: TurnedOptimizer, d: TurnedOptimizer, *, sees_discriminator: bool
-) -> None:
+def check_knobs(names: Sequence[str], *, sees_discriminator: bool) -> None:
     """Check that the knobs of a controller can be turned.
 
     Raises:
@@ -53,9 +51,6 @@ def check_knobs(
             f"this controller turns {', '.join(seen)}; pass discriminator=, the module whose inputs are to "
             "be disturbed, or use one without: gan-gym fit-controller --knobs g_lr,d_lr"
         )
-    if "beta1" in names:
-        g.check_momentum()
-        d.check_momentum()
 
 
 def disturbing(names: Sequence[str]) -> list[str]:

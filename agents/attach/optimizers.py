@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +22,6 @@ class Kind:
     """Key of the first-moment decay in a parameter group."""
     lr_scale: float = 1.0
     """Factor on the limits of learning rates, which are Adam's."""
-    keeps_momentum: bool = True
-    """Whether momentum may be turned up from 0; else its buffers would be missing."""
 
 
 KINDS: dict[type[Optimizer], Kind] = {
@@ -30,7 +29,7 @@ KINDS: dict[type[Optimizer], Kind] = {
     AdamW: Kind("betas"),
     NAdam: Kind("betas"),
     RAdam: Kind("betas"),
-    RMSprop: Kind("momentum", keeps_momentum=False),
+    RMSprop: Kind("momentum"),
     SGD: Kind("momentum", lr_scale=100.0),
 }
 """Optimizers that can be turned. The others move every weight by about a learning rate a step, SGD by that
@@ -103,18 +102,14 @@ class TurnedOptimizer:
         for group in self._groups:
             betas = self.kind.momentum == "betas"
             group[self.kind.momentum] = (value, *group["betas"][1:]) if betas else value
+            self._give_buffers(group["params"])
 
-    def check_momentum(self) -> None:
-        """Check that `beta1` can be turned.
-
-        Raises:
-            ValueError: if it cannot.
-        """
-        if not self.kind.keeps_momentum and self.beta1 == 0:
-            raise ValueError(
-                f"this controller turns beta1, and {self.name} is a {type(self.optimizer).__name__} without "
-                "momentum; make it with momentum > 0, or use Adam"
-            )
+    def _give_buffers(self, parameters: Iterable[Tensor]) -> None:
+        """Give RMSprop, which makes none once it has stepped without momentum, what momentum needs."""
+        for parameter in parameters:
+            state = self.optimizer.state.get(parameter)
+            if state and isinstance(self.optimizer, RMSprop):
+                state.setdefault("momentum_buffer", torch.zeros_like(parameter))
 
     @property
     def update_ratio(self) -> float:

@@ -53,13 +53,6 @@ def test_what_is_no_optimizer_is_refused(stub) -> None:
         attach(stub(RATES), optim.Adam(both.parameters()), optim.SGD(both.parameters()))
 
 
-def test_momentum_that_an_optimizer_has_not_is_refused(stub) -> None:
-    plain = optim.RMSprop(layer().parameters())
-    attach(stub(RATES), plain)
-    with pytest.raises(ValueError, match="opt_d is a RMSprop without momentum; make it with momentum > 0"):
-        attach(stub(("beta1",)), None, plain)
-
-
 @pytest.mark.parametrize("knob", MISSING)
 def test_knobs_inside_the_loop_are_refused_by_name(knob: str, stub) -> None:
     with pytest.raises(ValueError, match=f"turns {knob}, which only your loop itself could; .* --knobs"):

@@ -25,6 +25,7 @@ OPTIMIZERS: dict[str, Any] = {
     "nadam": optim.NAdam,
     "radam": optim.RAdam,
     "rmsprop": partial(optim.RMSprop, momentum=0.5),
+    "rmsprop without momentum": optim.RMSprop,
 }
 
 
