@@ -54,6 +54,19 @@ class Rule(Agent, Protocol):
         ...
 
 
+@runtime_checkable
+class Planner(Agent, Protocol):
+    """An agent that tries actions out on forks of the environment: an oracle, many GANs for one."""
+
+    def plan(self, env: GANEnv, state: State) -> tuple[NDArray[np.float32], State]:
+        """Return an action for the environment as it is, and the next state."""
+        ...
+
+    def spent(self, state: State) -> int:
+        """Return the updates of generators that forks have done in this episode."""
+        ...
+
+
 def decide(
     agent: Agent,
     env: gym.Env[Any, Any],
@@ -67,7 +80,7 @@ def decide(
     A rule's values are set here, exactly; its action keeps every knob where it then is.
 
     Args:
-        agent: anything with `predict`; one that fits `Rule` is asked for its settings.
+        agent: anything with `predict`; one that fits `Rule` is asked for its settings, a `Planner` plans.
         env: one of this package's environments, wrapped or not.
         observation: `(n,)`, of the last reset or step.
         info: of the last reset or step.
@@ -79,6 +92,8 @@ def decide(
         values, state = agent.settings({**info, "networks": gan.networks}, state)
         gan.set_knobs({k: v * rate_scale if k in RATES else v for k, v in values.items()})
         return np.zeros(len(gan.knobs), np.float32), state
+    if isinstance(agent, Planner):
+        return agent.plan(cast("GANEnv", env.unwrapped), state)
     action, after = agent.predict(observation, state, np.array([state is None]), deterministic=True)
     return action, _plain(after)
 

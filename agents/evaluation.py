@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
-from agents.acting import Agent, State, decide
+from agents.acting import Agent, Planner, State, decide
 from agents.baselines import find_agent
 from agents.environments import check_id
 from gan_gym.envs.gan_env import GANEnv
@@ -64,6 +64,8 @@ class Episode:
     """Why it ended: `budget`, `diverged` or `collapsed`."""
     inner_steps: int
     """Generator updates in all."""
+    inner_steps_spent: int
+    """The same with those of all forks that a `Planner` tried."""
     diverged: bool
     """Whether a loss, gradient or weight was not finite at the end."""
     measured: Mapping[str, float] = field(default_factory=dict)
@@ -241,7 +243,7 @@ def _with_model(trainer: GANTrainer, tensors: Mapping[str, Tensor]) -> GANTraine
 
 
 def _row(run: _Run, id: str, inner_steps: int, measured: Mapping[str, float]) -> Episode:
-    last, best = run.last, run.best
+    last, best, steps = run.last, run.best, run.info["env_step"] * inner_steps
     return Episode(
         agent=run.name,
         env=id,
@@ -252,7 +254,8 @@ def _row(run: _Run, id: str, inner_steps: int, measured: Mapping[str, float]) ->
         best_quality=best["quality"],
         **{f"best_{name}": best[name] for name in FIGURES},
         end=run.info["end"],
-        inner_steps=run.info["env_step"] * inner_steps,
+        inner_steps=steps,
+        inner_steps_spent=steps + (run.agent.spent(run.state) if isinstance(run.agent, Planner) else 0),
         diverged=run.info["diverged"],
         measured=measured,
     )

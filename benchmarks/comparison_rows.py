@@ -12,10 +12,10 @@ from typing import Any, cast
 import gymnasium as gym
 from tqdm import tqdm
 
-from agents.baselines import find_agent
 from agents.environments import check_id
 from agents.evaluation import n_envs_for
 from benchmarks.contestants import Contestant
+from benchmarks.lookahead import find
 from benchmarks.playing import Batch, Row, players
 from benchmarks.settings import SETTINGS
 from gan_gym.envs.gan_env import GANEnv
@@ -124,7 +124,7 @@ def _batches(
     missing: Sequence[tuple[_Cell, int]], cells: Sequence[_Cell], comparison: Comparison
 ) -> Iterator[Batch]:
     """Share the runs out over batches of agents that turn the same knobs in the same setting."""
-    knobs = {cell.key: getattr(find_agent(cell.agent), "knobs", None) for cell in cells}
+    knobs = {cell.key: find(cell.agent).knobs for cell in cells}
     groups: dict[tuple[str, Any], list[tuple[str, str, int]]] = defaultdict(list)
     for cell, seed in missing:
         run = str(cells.index(cell)), cell.agent, seed

@@ -51,6 +51,9 @@ def _head(setting: str, of: Mapping[str, Sequence[Row]]) -> str:
 def _figures(own: Summary, of: Mapping[str, Sequence[Row]]) -> str:
     shown = [name for name in LAST if all(name in figures for figures in own.values())]
     head = ["last model", "seeds", "quality, IQM", *(METRICS[name].label for name in shown), "failed"]
+    spent = {agent: max(row["inner_steps_spent"] for row in rows) for agent, rows in of.items()}
+    oracles = any(row["inner_steps_spent"] > row["inner_steps"] for rows in of.values() for row in rows)
+    head += ["updates spent"] * oracles
     lines = []
     for agent in _ranked(own, "final_quality"):
         figures = own[agent]
@@ -58,7 +61,7 @@ def _figures(own: Summary, of: Mapping[str, Sequence[Row]]) -> str:
         cells = [agent, str(len({row["training_seed"] for row in of[agent]}))]
         cells += [_cell(figures["final_quality"]["iqm"], "final_quality")]
         cells += [_cell(figures[name]["mean"], name) for name in shown]
-        lines.append([*cells, _cell(failed, "hq")])
+        lines.append([*cells, _cell(failed, "hq"), *[f"{spent[agent]:,}"] * oracles])
     return _markdown(head, lines)
 
 

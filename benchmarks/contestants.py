@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from agents.algorithms import ALGOS
-from agents.baselines import BASELINES, find_agent
+from agents.baselines import find_agent
 from agents.controller import Controller, shipped
 from agents.environments import check_id
 from agents.mixtures import MIXTURES
 from agents.run_folder import new_folder
 from agents.training import train
+from benchmarks.lookahead import KNOWN
 from gan_gym.names import lookup
 
 SEED_FOLDER = re.compile(r"seed_(\d+)")
@@ -28,13 +29,13 @@ class Contestant:
     name: str
     """Name in rows and tables."""
     agents: Mapping[int, str]
-    """What `find_agent` takes, by the seed of its training; 0 for what was never trained."""
+    """What `lookahead.find` takes, by the seed of its training; 0 for what was never trained."""
 
     def origin(self, seed: int) -> str:
         """Return the digest by which a controller can be told from others; `""` for a rule."""
         name = self.agents[seed]
         folder = shipped().get(name, Path(name))
-        if name in BASELINES or not (folder / "controller.json").is_file():
+        if name in KNOWN or not (folder / "controller.json").is_file():
             return ""
         return str(json.loads((folder / "controller.json").read_text())["sha256"])[:12]
 
@@ -95,7 +96,7 @@ def check(agents: Sequence[str], baselines: Sequence[str], training: Training) -
     if training.env not in MIXTURES:
         check_id(training.env)
     for name in baselines:
-        lookup(BASELINES, name, "baseline")
+        lookup(KNOWN, name, "baseline")
     names = [spec if spec in ALGOS else fixed(spec).name for spec in agents] + list(baselines)
     for name in names:
         if names.count(name) > 1:

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 
 from agents.acting import Agent
-from agents.baselines import find_agent
 from agents.cores import usable_cores
 from agents.evaluation import Measure, knobs_for, make_vector, play
 from benchmarks.ceilings import ceiling, half_of_modes
 from benchmarks.judge import keep_for_judge
+from benchmarks.lookahead import find
 from gan_gym.envs.histogan import HistoGANEnv
 from gan_gym.envs.vector import GANVectorEnv
 
@@ -35,7 +35,7 @@ class Batch:
     kwargs: Mapping[str, Any]
     """Its arguments, JSON-able."""
     runs: Sequence[tuple[str, Agent | str, int]]
-    """Name, agent (or what `find_agent` takes) and seed of the reset, one a GAN."""
+    """Name, agent (or what `lookahead.find` takes) and seed of the reset, one a GAN."""
     n_envs: int | None = None
     """GANs under way at a time; `None` as `agents.evaluate`."""
     judged: bool = False
@@ -77,7 +77,7 @@ def play_batch(batch: Batch) -> list[Row]:
     or with less than half of the modes where these are counted), and where they are, what real data reaches:
     `real_modes`, `real_modes20`, `real_hq`.
     """
-    runs = [(name, find_agent(a) if isinstance(a, str) else a, seed) for name, a, seed in batch.runs]
+    runs = [(name, find(a) if isinstance(a, str) else a, seed) for name, a, seed in batch.runs]
     arguments = {**knobs_for(runs[0][1], dict(batch.kwargs)), **batch.kwargs}
     key = json.dumps(arguments, sort_keys=True)
     stage = _stage(batch.env, key, batch.n_envs, len(runs), batch.judged)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
@@ -44,15 +45,23 @@ class GANVectorEnv(VectorEnv[Array, Array, NDArray[Any]]):
     def __init__(self, num_envs: int = 1, **kwargs: Any) -> None:
         if not isinstance(num_envs, int) or num_envs < 1:
             raise ValueError(f"num_envs is {num_envs!r}; give a whole number >= 1")
-        self.num_envs = num_envs
-        self.envs = [self.env_class(**kwargs) for _ in range(num_envs)]
-        first = self.envs[0]
+        self._hold([self.env_class(**kwargs) for _ in range(num_envs)])
+
+    @classmethod
+    def of(cls, envs: Sequence[GANEnv]) -> Self:
+        """Return environments that exist already, of equal arguments, as they are."""
+        vector = cls.__new__(cls)
+        vector._hold(list(envs))
+        return vector
+
+    def _hold(self, envs: list[GANEnv]) -> None:
+        self.envs, self.num_envs, first = envs, len(envs), envs[0]
         self.render_mode = first.render_mode
         self.single_observation_space, self.single_action_space = first.observation_space, first.action_space
-        self._shape = (num_envs, len(names(first.knobs)))
-        self.observation_space = batch_space(first.observation_space, num_envs)
-        self.action_space = batch_space(first.action_space, num_envs)
-        self._ended = np.zeros(num_envs, np.bool_)
+        self._shape = (self.num_envs, len(names(first.knobs)))
+        self.observation_space = batch_space(first.observation_space, self.num_envs)
+        self.action_space = batch_space(first.action_space, self.num_envs)
+        self._ended = np.zeros(self.num_envs, np.bool_)
         self._populations: dict[bool, Population] = {}
         """Kept between env steps: of all GANs, and of those that went on when others started anew."""
         self._said_fallback = False

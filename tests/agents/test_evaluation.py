@@ -14,7 +14,9 @@ from agents.baselines import make_baseline
 from agents.controller import build_policy
 from agents.evaluation import FIGURES, make_vector, play
 from gan_gym.gan import GANTrainer
+from gan_gym.knobs import DEFAULT_KNOBS
 
+KEEP = np.zeros(len(DEFAULT_KNOBS), np.float32)
 QUICK = {"inner_steps": 2, "episode_steps": 3, "batch_size": 16}
 
 
@@ -41,7 +43,7 @@ def test_rows_are_json_and_hold_what_the_environment_says() -> None:
     _, info = env.reset(seed=4)
     best, done = info, False
     while not done:
-        _, _, done, _, info = env.step(np.zeros(3, np.float32))
+        _, _, done, _, info = env.step(KEEP)
         best = info if info["quality"] > best["quality"] else best
     assert row.instance == info["instance_seed"]
     assert row.final_quality == info["quality"]
@@ -79,7 +81,7 @@ class Louder:
     def predict(self, observation, state=None, episode_start=None, deterministic=True):
         count = np.zeros(1) if state is None else np.asarray(state[0]) + 1
         assert episode_start.tolist() == [state is None]
-        return np.full(3, count[0] / 10, np.float32), (count,)
+        return np.full_like(KEEP, count[0] / 10), (count,)
 
 
 def test_anything_that_predicts_can_be_evaluated() -> None:
@@ -93,7 +95,7 @@ class BlowsUp:
     knobs = None
 
     def predict(self, observation, state=None, episode_start=None, deterministic=True):
-        return np.zeros(3, np.float32), state
+        return KEEP, state
 
     def settings(self, info, state):
         return {"g_lr": 1e30, "d_lr": 1e30} if info["env_step"] == 2 else {}, state
@@ -102,7 +104,7 @@ class BlowsUp:
 def test_a_run_that_blows_up_has_the_figures_of_its_last_finite_model() -> None:
     env = gym.make("GridGAN-v0", instances="test", **QUICK | {"episode_steps": 5})
     env.reset(seed=0)
-    infos = [env.step(np.zeros(3, np.float32))[-1] for _ in range(2)]
+    infos = [env.step(KEEP)[-1] for _ in range(2)]
     weights = env.unwrapped.trainer.g_ema.vector.detach().clone()
     vector = make_vector("GridGAN-v0", None, 1, QUICK | {"episode_steps": 5})
     seen = []
@@ -138,7 +140,7 @@ def test_the_best_model_is_measured_too() -> None:
     env.unwrapped.set_knobs({"g_lr": 0.05, "d_lr": 0.05})  # so that its quality jumps up and down
     course = []
     for _ in range(6):
-        info = env.step(np.zeros(3, np.float32))[-1]
+        info = env.step(KEEP)[-1]
         course.append((info["quality"], _norm(env.unwrapped.trainer)))
     assert max(course) != course[-1]
     vector = make_vector("GridGAN-v0", None, 1, arguments)

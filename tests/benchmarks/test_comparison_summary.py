@@ -25,6 +25,7 @@ def row(agent: str, seed: int, quality: float, **others: Any) -> dict[str, Any]:
         "real_modes20": 25.0,
         "real_hq": 0.989,
         "inner_steps": 1000,
+        "inner_steps_spent": 1000,
         "env_kwargs": {"instances": "test"},
         **others,
     }
