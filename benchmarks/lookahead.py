@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,8 +64,11 @@ class Lookahead(ExactRule):
         return np.concatenate([np.zeros_like(up)[None], alone, -alone, [up], [-up]]).astype(np.float32)
 
 
-ORACLES: dict[str, Callable[[], Agent]] = {"lookahead": Lookahead}
-"""What is compared beside the baselines, by name."""
+ORACLES: dict[str, Callable[[], Agent]] = {
+    "lookahead": Lookahead,
+    "lookahead_8": partial(Lookahead, horizon=8),
+}
+"""What is compared beside the baselines, by name; the longer horizon costs some eighty GANs for one."""
 KNOWN = {**BASELINES, **ORACLES}
 """All that a comparison takes as a baseline."""
 

@@ -5,11 +5,12 @@ import pytest
 import torch
 
 import benchmarks.judge
+import gan_gym.data.loading
 from agents.baselines import make_baseline
 from benchmarks.ceilings import ceiling, half_of_modes
 from benchmarks.judge import keep_for_judge
 from benchmarks.playing import Batch, play_batch, players
-from gan_gym.envs.histogan import HistoGANEnv
+from gan_gym.data.sampler import to_float
 from gan_gym.envs.points import GridGANEnv, RingGANEnv
 from gan_gym.envs.problem import Problem
 
@@ -70,16 +71,36 @@ def test_real_data_is_counted_as_fakes_are() -> None:
         assert hq == pytest.approx(1 - np.exp(-4.5), abs=2e-3)
 
 
-def test_patches_kept_from_training_judge_by_kid(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def few_patches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmarks.judge, "N_FAKES", 16)
-    arguments = {"image_size": 16, "instances": "test", "device": "cpu", **TINY}
-    env, judge = keep_for_judge(arguments)
-    whole = HistoGANEnv(**arguments)  # type: ignore[arg-type]
+    monkeypatch.setattr(gan_gym.data.loading, "EMBEDDED_PATCHES", 128)
+
+
+ON_PATCHES = {"image_size": 16, "device": "cpu", **TINY}
+
+
+@pytest.mark.usefixtures("few_patches")
+def test_patches_kept_from_training_judge_by_kid() -> None:
+    env, judge = keep_for_judge({**ON_PATCHES, "instances": "test"})
+    everything = gan_gym.data.loading.load_patches(None, 16).patches.images
     kept = {image.numpy().tobytes() for image in env.problem.source.images}  # type: ignore[attr-defined]
-    everything = {image.numpy().tobytes() for image in whole.problem.source.images}  # type: ignore[attr-defined]
-    assert 0.7 < len(kept) / len(everything) < 0.9
+    assert kept < {image.numpy().tobytes() for image in everything}
+    assert 0.6 < len(kept) / len(everything) < 0.9
     env.reset(seed=0)
     untrained = judge.kid(env.trainer)
     assert untrained == judge.kid(env.trainer) > 0.1
-    env.trainer.sample = lambda z: whole.problem.shown[: len(z)]  # type: ignore[method-assign]
+    env.trainer.sample = lambda z: to_float(everything[: len(z)])  # type: ignore[method-assign]
     assert judge.kid(env.trainer) < untrained / 2, "real patches are nearer to real patches"
+
+
+@pytest.mark.usefixtures("few_patches")
+def test_rows_on_patches_hold_the_kid_of_both_models() -> None:
+    runs = [("blows up", make_baseline("ttur", g_lr=1e30, d_lr=1e30), 0), ("constant", "constant", 0)]
+    rows = {row["agent"]: row for row in play_batch(Batch("HistoGAN-v0", ON_PATCHES, runs, judged=True))}
+    assert rows["blows up"]["failed"]
+    for row in rows.values():
+        assert row["modes"] == -1
+        assert row["kid"] > 0.1
+    assert rows["blows up"]["kid"] == rows["blows up"]["best_kid"], "of the untrained model"
+    assert rows["constant"]["kid"] != rows["blows up"]["kid"]
