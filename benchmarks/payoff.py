@@ -4,8 +4,9 @@
 
 Reads what `benchmarks.tune` wrote about its searches and what `gan-gym fit-controller` wrote into a
 controller's card; nothing is run. Both were tried on the same validation instances as they went. What is
-spent are updates of generators: for a controller all of its training, evolution and imitation included, once;
-tries on validation instances are charged to neither. Writes `payoff.json` and `payoff.png`.
+spent are updates of generators: for a controller all of its training, once, with the search for the schedule
+that it began by imitating; tries on validation instances are charged to neither. Writes `payoff.json` and
+`payoff.png`.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         controllers = {
             found.name if len(found.agents) == 1 else f"{found.name}, seed {seed}": controller_course(
-                Controller.load(folder).card, options.env
+                Controller.load(folder).card, options.env, searches
             )
             for found in map(fixed, options.controllers)
             for seed, folder in found.agents.items()
@@ -79,18 +80,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def search_courses(rows: Sequence[Mapping[str, Any]], env: str) -> dict[str, Course]:
-    """Return the courses of all searches that a log holds, by name, as far as they were on an environment."""
+    """Return the courses of all searches that a log holds, by name, as far as they were on an environment.
+
+    Of several environments of that id the first one counts.
+    """
     courses: dict[str, Course] = {}
     for row in rows:
-        if row["instances"] == "validation" and env in row["environments"]:
-            own = np.split(np.array(row["qualities"]), len(row["environments"]))
-            quality = float(own[sorted(row["environments"]).index(env)].mean())
-            courses.setdefault(row["search"], []).append([row["spent"], quality])
+        ids = [id for id, _ in row["environments"]]
+        if row["instances"] == "validation" and env in ids:
+            own = np.split(np.array(row["qualities"]), len(ids))[ids.index(env)]
+            courses.setdefault(row["search"], []).append([row["spent"], float(own.mean())])
     return {name: best_so_far(course) for name, course in courses.items()}
 
 
-def controller_course(card: Mapping[str, Any], env: str) -> Course:
-    """Return the course of a controller's training from its card.
+def controller_course(card: Mapping[str, Any], env: str, searches: Mapping[str, Course]) -> Course:
+    """Return the course of a controller's training.
+
+    Args:
+        card: of the controller.
+        env: id of the environment it was validated on.
+        searches: courses of searches; one whose result it began by imitating is charged to it.
 
     Raises:
         ValueError: if it was not validated on the environment.
@@ -106,9 +115,9 @@ def controller_course(card: Mapping[str, Any], env: str) -> Course:
     ]
     n_envs = sum(n for n, _ in shares)
     per_step = sum(n * made.inner_steps for n, made in shares) / n_envs
-    first = shares[0][1]
-    before = card.get("evolved", {}).get("n_gans", 0) * first.inner_steps * first.episode_steps
-    if card.get("imitated"):
+    before = 0
+    if (imitated := card.get("imitated")) is not None:
+        before += int(searches[imitated][-1][0]) if imitated in searches else 0
         n_steps = imitation.N_EPISODES * max(made.episode_steps for _, made in shares)
         before += round(n_steps * card["n_envs"] * per_step)
     return best_so_far(

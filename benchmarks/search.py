@@ -51,10 +51,10 @@ class Arena:
     """Trains GANs."""
 
     def batches(self, candidates: Sequence[Candidate], seeds: Sequence[int], instances: str) -> list[Batch]:
-        """Return the runs of all candidates on all instances."""
+        """Return the runs of all candidates on all instances, named by candidate and environment."""
         made = []
-        for share, networks in zip(self.shares, self.networks, strict=True):
-            runs = [(str(i), each.agent, seed) for seed in seeds for i, each in enumerate(candidates)]
+        for which, (share, networks) in enumerate(zip(self.shares, self.networks, strict=True)):
+            runs = [(f"{i} {which}", each.agent, seed) for seed in seeds for i, each in enumerate(candidates)]
             n = n_envs_for(networks)
             kwargs = {**share.kwargs, "instances": instances}
             made += [Batch(share.id, kwargs, runs[i : i + n], n) for i in range(0, len(runs), n)]
@@ -161,11 +161,12 @@ class Search:
         if None not in finished:
             self.bar.update(counted)
             return [row["qualities"] for row in finished if row is not None]
-        found: list[dict[tuple[str, int], float]] = [{} for _ in candidates]
+        found: list[dict[tuple[int, int], float]] = [{} for _ in candidates]
         for rows in self.arena.play(self.arena.batches(candidates, seeds, instances)):
             for row in rows:
                 quality = 0.0 if row["end"] == "diverged" else row["final_quality"]
-                found[int(row["agent"])][row["env"], row["seed"]] = quality
+                candidate, which = map(int, row["agent"].split())
+                found[candidate][which, row["seed"]] = quality
             self.bar.update(len(rows) if counted else 0)
         qualities = [[own[key] for key in sorted(own)] for own in found]
         with self.log.open("a") as stream:
@@ -180,7 +181,7 @@ class Search:
         return {
             "search": self.name,
             "search_seed": self.seed,
-            "environments": {share.id: dict(share.kwargs) for share in self.arena.shares},
+            "environments": [[share.id, dict(share.kwargs)] for share in self.arena.shares],
             "stage": stage,
             "instances": instances,
             "n_instances": n_instances,

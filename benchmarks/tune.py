@@ -124,7 +124,7 @@ def _origin(shares: Sequence[Share], options: argparse.Namespace, command_line: 
     return {
         "command": command_line,
         "commit": commit(),
-        "environments": {share.id: dict(share.kwargs) for share in shares},
+        "environments": [[share.id, dict(share.kwargs)] for share in shares],
         "instances": "train; the best of each stage chosen by validation instances, not counted in n_gans",
         "seed": options.seed,
         "versions": {"torch": torch.__version__, "gymnasium": gym.__version__},

@@ -19,7 +19,7 @@ RUN = 1000
 
 
 def validation(search: str, spent: int, *qualities: float, **others: Any) -> dict[str, Any]:
-    environments = {"GridGAN-v0": {}}
+    environments = [["GridGAN-v0", {}]]
     row = {"search": search, "instances": "validation", "spent": spent, "environments": environments}
     return {**row, "qualities": list(qualities), **others}
 
@@ -45,27 +45,27 @@ def test_a_search_is_worth_the_best_it_has_found() -> None:
 
 
 def test_of_environments_searched_together_each_has_its_own_course() -> None:
-    environments = {"StackedDigitsGAN-v0": {}, "HistoGAN-v0": {}}
-    row = validation("a", 7, 0.1, 0.3, 0.6, 0.8, environments=environments)
-    assert search_courses([row], "HistoGAN-v0")["a"] == [[7, pytest.approx(0.2)]], (
-        "in the order of their names"
-    )
-    assert search_courses([row], "StackedDigitsGAN-v0")["a"] == [[7, pytest.approx(0.7)]]
+    environments = [["GridGAN-v0", {}], ["GridGAN-v0", {"spacing": 2.0}], ["RingGAN-v0", {}]]
+    row = validation("a", 7, 0.1, 0.3, 0.6, 0.8, 0.0, 1.0, environments=environments)
+    assert search_courses([row], "GridGAN-v0")["a"] == [[7, pytest.approx(0.2)]], "the first of that id"
+    assert search_courses([row], "RingGAN-v0")["a"] == [[7, pytest.approx(0.5)]]
 
 
 def test_a_controller_is_charged_all_of_its_training() -> None:
     course = (0, 0.1), (4000, 0.4), (8000, 0.3)
-    assert controller_course(card(*course), "GridGAN-v0") == [[0, 0.1], [100_000, 0.4], [200_000, 0.4]]
-    evolved = controller_course(card(*course, evolved={"n_gans": 50}), "GridGAN-v0")
-    assert [spent for spent, _ in evolved] == [50 * RUN + spent for spent in (0, 100_000, 200_000)]
-    imitated = controller_course(card(*course, imitated="tuned_schedule"), "GridGAN-v0")
-    assert imitated[0][0] == 32 * N_EPISODES * RUN
+    searches = {"tuned_schedule": [[5_000, 0.1], [70_000, 0.3]], "tuned_constant": [[1, 0.0]]}
+    plain = controller_course(card(*course), "GridGAN-v0", searches)
+    assert plain == [[0, 0.1], [100_000, 0.4], [200_000, 0.4]]
+    watched = 32 * N_EPISODES * RUN
+    for imitated, before in (("update_ratio", watched), ("tuned_schedule", watched + 70_000)):
+        charged = controller_course(card(*course, imitated=imitated), "GridGAN-v0", searches)
+        assert [spent - before for spent, _ in charged] == [0, 100_000, 200_000]
 
 
 def test_a_controller_that_was_never_validated_there_is_refused() -> None:
     for unknown in ({"environment": "GridGAN-v0", "n_envs": 1}, card((0, 0.1))):
         with pytest.raises(ValueError, match="was not validated on RingGAN-v0"):
-            controller_course(unknown, "RingGAN-v0")
+            controller_course(unknown, "RingGAN-v0", {})
 
 
 def test_the_best_so_far_never_falls() -> None:
