@@ -32,7 +32,7 @@ from benchmarks.provenance import command, commit
 from benchmarks.settings import SETTINGS, arguments
 from gan_gym.instances import INSTANCES
 
-QUICK = {"seeds": 1, "episodes": 8, "total_timesteps": 1280, "fraction": 0.0005}
+QUICK = {"seeds": 1, "episodes": 8, "total_timesteps": 640, "fraction": 0.0005}
 """Upper limits of options under `--quick`."""
 
 
