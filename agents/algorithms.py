@@ -30,7 +30,7 @@ class Algorithm:
     policy: str = "MlpPolicy"
     """Name of the policy in the class's `policy_aliases`."""
     discrete: bool = False
-    """Whether it needs discrete actions; boxes are then cut into `environments.N_BINS` moves a knob."""
+    """Whether it needs discrete actions; a knob then has `environments.DISCRETE_MOVES`."""
     policy_arguments: Mapping[str, Any] = field(default_factory=dict)
     """Further arguments of the policy's constructor."""
 
@@ -64,15 +64,20 @@ _VALUES = _OFF_POLICY | {
     "exploration_fraction": 0.3,
     "exploration_final_eps": 0.05,
 }
+_EXPLORATION = {"log_std_init": -1.4}
+"""Moves of 0.25, by a factor of 2.4 on learning rates: at the usual start of 1 they would jump over all."""
 _PPO = _ON_POLICY | {"learning_rate": 6e-4, "batch_size": 160, "n_epochs": 8}
 
 ALGOS: dict[str, Algorithm] = {
     "a2c": Algorithm(
-        _SB3, "A2C", {"gamma": _GAMMA, "gae_lambda": 0.95, "n_steps": 10, "learning_rate": 1e-3}
+        _SB3,
+        "A2C",
+        {"gamma": _GAMMA, "gae_lambda": 0.95, "n_steps": 10, "learning_rate": 1e-3},
+        policy_arguments=_EXPLORATION,
     ),
     "ddpg": Algorithm(_SB3, "DDPG", _CONTINUOUS, activation="ReLU", policy_arguments={"n_critics": 1}),
     "dqn": Algorithm(_SB3, "DQN", _VALUES, activation="ReLU", discrete=True),
-    "ppo": Algorithm(_SB3, "PPO", _PPO, policy_arguments={"log_std_init": -0.5}),
+    "ppo": Algorithm(_SB3, "PPO", _PPO, policy_arguments=_EXPLORATION),
     "sac": Algorithm(_SB3, "SAC", _CONTINUOUS, activation="ReLU"),
     "td3": Algorithm(_SB3, "TD3", _CONTINUOUS, activation="ReLU"),
     # linear, as in its paper: it starts at zero, where the symmetric differences of a deeper network vanish
@@ -84,10 +89,19 @@ ALGOS: dict[str, Algorithm] = {
         _CONTRIB, "QRDQN", _VALUES, activation="ReLU", discrete=True, policy_arguments={"n_quantiles": 25}
     ),
     "recurrent_ppo": Algorithm(
-        _CONTRIB, "RecurrentPPO", _PPO, policy="MlpLstmPolicy", policy_arguments={"lstm_hidden_size": 64}
+        _CONTRIB,
+        "RecurrentPPO",
+        _PPO,
+        policy="MlpLstmPolicy",
+        policy_arguments=_EXPLORATION | {"lstm_hidden_size": 64},
     ),
     "tqc": Algorithm(_CONTRIB, "TQC", _CONTINUOUS, activation="ReLU"),
-    "trpo": Algorithm(_CONTRIB, "TRPO", _ON_POLICY | {"batch_size": 160, "learning_rate": 1e-3}),
+    "trpo": Algorithm(
+        _CONTRIB,
+        "TRPO",
+        _ON_POLICY | {"batch_size": 160, "learning_rate": 1e-3},
+        policy_arguments=_EXPLORATION,
+    ),
 }
 """Algorithms by name."""
 

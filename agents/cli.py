@@ -48,7 +48,7 @@ COMMANDS: dict[str, Command] = {
     "train": Command(config.TrainConfig, "agents.pipeline:run_train", needs=("data", "out")),
     "fit-snn": Command(config.FitSNNConfig, "agents.fitting:run_fit_snn", needs=("data", "out")),
     "fit-controller": Command(
-        config.FitControllerConfig, "agents.fitting:run_fit_controller", needs=("out",)
+        config.FitControllerConfig, "agents.controller_fitting:run_fit_controller", needs=("out",)
     ),
     "generate": Command(config.GenerateConfig, "agents.generating:run_generate", needs=("run", "out")),
     "evaluate": Command(config.EvaluateConfig, "agents.judging:run_evaluate"),

@@ -57,7 +57,8 @@ class TrainConfig:
     compile: bool = False
     """Compile the networks first: worth its minute on long runs on a GPU."""
     knobs: list[str] | None = None
-    """Knobs that a baseline or --learn may turn; a trained controller brings its own."""
+    """Knobs that a baseline or --learn may turn (with --learn also reward_weight unless given); a trained
+    controller brings its own."""
     reward_model: str = "refine"
     """`refine`: the MFT-SNN that ships, refined on your data; `fit`: fitted on your data from ImageNet
     weights; `shipped`: as it ships; or the folder of a fitted one."""
@@ -150,7 +151,7 @@ class FitControllerConfig:
     """Train a controller on cheap GANs."""
 
     env: str = "GridGAN-v0"
-    """Environment's id."""
+    """Environment's id; or `mixture`: the grid, stacked digits and the embedded tissue side by side."""
     algo: str = "ppo"
     """a2c ddpg dqn ppo sac td3, or with sb3-contrib ars crossq qrdqn recurrent_ppo tqc trpo."""
     out: str | None = None
@@ -159,15 +160,18 @@ class FitControllerConfig:
     """Env steps in all, those of the imitated rule left out."""
     imitate: str | None = None
     """A baseline that sets knobs (tuned_schedule, say), whose moves the policy begins with; ppo only."""
-    n_envs: int = 32
-    """GANs trained side by side."""
+    n_envs: int | None = None
+    """GANs trained side by side; as many as train fast and learn well unless given."""
     knobs: list[str] | None = None
     """Knobs it turns; the default set unless given."""
     seed: int = 0
     """Seed of everything random."""
+    seeds: int = 1
+    """Controllers trained, with seeds from `seed` on; all are kept, and the best on validation instances is
+    the one in `out` itself."""
 
     def __post_init__(self) -> None:
-        _at_least(self, 1, "total_timesteps", "n_envs")
+        _at_least(self, 1, "total_timesteps", "seeds", *(() if self.n_envs is None else ("n_envs",)))
         _at_least(self, 0, "seed")
 
 

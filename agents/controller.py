@@ -20,7 +20,7 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecNormalize
 
 import agents.algorithms
-from agents.environments import N_BINS, discrete_actions
+from agents.environments import discrete_actions
 from agents.random_state import isolated_random_state
 from gan_gym.knobs import resolve
 from gan_gym.names import unknown
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from agents.attach import AttachedController
 
-FORMAT = 1
+FORMAT = 2
 """Version of the file format and of the meaning of the observations."""
 SHIPPED = Path(__file__).parent / "pretrained"
 CLIP = 10.0
@@ -86,6 +86,12 @@ class Controller:
         mean = statistics.mean.astype(np.float32)
         std = np.sqrt(statistics.var + normalised.epsilon).astype(np.float32)
         return cls(algo, model.policy.to(torch.device("cpu")), knobs, mean, std, card)
+
+    def copy(self) -> Controller:
+        """Return a controller that stays as this one is now, whatever is learned on."""
+        policy = build_policy(self.algo, self.knobs)
+        policy.load_state_dict(self.policy.state_dict())
+        return Controller(self.algo, policy, self.knobs, self.mean, self.std, self.card)
 
     @property
     def observations(self) -> tuple[str, ...]:
@@ -248,7 +254,7 @@ def build_policy(algo: str, knobs: Sequence[str]) -> BasePolicy:
     observation_space = gym.spaces.Box(-1.0, 1.0, (n_rows,), np.float32)
     action_space: gym.Space[Any] = gym.spaces.Box(-1.0, 1.0, (len(knobs),), np.float32)
     if algorithm.discrete:
-        action_space = gym.spaces.Discrete(N_BINS ** len(knobs))
+        action_space = gym.spaces.Discrete(len(discrete_actions(len(knobs))))
     policy_class = algorithm.load().policy_aliases[algorithm.policy]
     schedule = () if algo == "ars" else (lambda _: 0.0,)
     with isolated_random_state():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import multiprocessing
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from gymnasium.wrappers import DiscretizeAction
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -27,8 +27,8 @@ from gan_gym.names import unknown
 
 logger = logging.getLogger(__name__)
 
-N_BINS = 3
-"""Moves a knob has where an algorithm needs discrete actions: down, keep, up."""
+DISCRETE_MOVES = (-0.4, 0.0, 0.4)
+"""Moves a knob has where an algorithm needs discrete actions: down, keep, up; fourfold for learning rates."""
 SMALLEST_SHARE = {"points": 4}
 """Fewest GANs a process is started for, by family (1 for others); a batched step of fewer costs no less."""
 
@@ -47,16 +47,8 @@ def check_id(env_id: str) -> str:
 
 
 def discrete_actions(n_knobs: int) -> NDArray[np.float32]:
-    """Return the `(N_BINS ** n_knobs, n_knobs)` moves that the actions of a discrete algorithm stand for."""
-    space = gym.spaces.Box(-1.0, 1.0, (n_knobs,), np.float32)
-
-    class _Moves(gym.Env[Any, Any]):
-        action_space = space
-        observation_space = space
-
-    wrapper = DiscretizeAction(_Moves(), N_BINS)
-    moves = [wrapper.action(index) for index in range(N_BINS**n_knobs)]  # type: ignore[no-untyped-call]
-    return np.array(moves, dtype=np.float32)
+    """Return the moves that a discrete algorithm's actions stand for, `(3 ** n_knobs, n_knobs)`."""
+    return np.array(list(itertools.product(DISCRETE_MOVES, repeat=n_knobs)), np.float32)
 
 
 @dataclass(frozen=True)
@@ -100,7 +92,7 @@ def make_env(
     worker process a core (`cores.usable_cores`), each with an even share of the environments as a population
     on one thread; few MLP GANs stay one population in this process. Results agree within float tolerance;
     equal bits need an equal number of processes. Which form was chosen, and why, is logged. Each kind of
-    environment in a mixture is laid out so for itself, in at least one worker process.
+    environment in a mixture is laid out so for itself, on its part of the cores, in worker processes.
 
     Where other programs keep the cores busy, one process is faster than several that wait for each other.
 
@@ -120,7 +112,9 @@ def make_env(
     for name, number in (("n_envs", n_envs), ("n_processes", n_processes)):
         if number is not None and (not isinstance(number, int) or number < 1):
             raise ValueError(f"{name} is {number!r}; give a whole number >= 1")
-    kinds = [_lay_out(share, n_processes) for share in shares_of(id, n_envs, kwargs)]
+    shares = shares_of(id, n_envs, kwargs)
+    n_cores = max(1, usable_cores() // len(shares))
+    kinds = [_lay_out(share, n_processes, n_cores) for share in shares]
     n_knobs = len(kwargs.get("knobs", DEFAULT_KNOBS))
     moves = discrete_actions(n_knobs) if algorithm.discrete else None
     if len(kinds) == 1 and kinds[0].n_workers == 1:
@@ -131,13 +125,13 @@ def make_env(
     return vector
 
 
-def _lay_out(share: Share, n_processes: int | None) -> Kind:
-    """Check a share of the environments, and choose and log its form."""
+def _lay_out(share: Share, n_processes: int | None, n_cores: int) -> Kind:
+    """Check a share of the environments, and choose and log its form on so many cores."""
     env_id, n = check_id(share.id), share.n_envs
     trial = gym.make(env_id, **share.kwargs).unwrapped  # wrong arguments raise here, not in a worker
     assert isinstance(trial, GANEnv)
     if n_processes is None:
-        form = Form.fastest(n, trial.networks, trial.device, usable_cores())
+        form = Form.fastest(n, trial.networks, trial.device, n_cores)
     else:
         form = Form(min(n_processes, n), "as asked")
     if form.n_processes == 1:

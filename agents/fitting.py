@@ -1,4 +1,4 @@
-"""Fit the two learned parts: the reward model and the controller."""
+"""Fit the reward model (`gan-gym fit-snn`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from agents.config import FitControllerConfig, FitSNNConfig
+from agents.config import FitSNNConfig
 from agents.input_data import read_patches
 from agents.run_folder import check_new, new_folder
 from agents.snn_start import STAGES, Start, check_start, starting_model, starting_stages
@@ -35,7 +35,7 @@ N_MEASURED = 2000
 MIN_HELD_OUT = 8
 """Fewest patches that anything is measured on."""
 
-__all__ = ["STAGES", "fit_snn", "run_fit_controller", "run_fit_snn"]
+__all__ = ["STAGES", "fit_snn", "run_fit_snn"]
 
 
 def fit_snn(
@@ -202,28 +202,3 @@ def _warn_of_single_patches(patches: PatchSet) -> None:
             "add patches, or merge classes",
             ", ".join(repr(name) for name in single[:5]) + (" and more" if len(single) > 5 else ""),
         )
-
-
-def run_fit_controller(config: FitControllerConfig) -> int:
-    """Train a controller (`gan-gym fit-controller`)."""
-    assert config.out is not None
-    from agents.training import train
-
-    out = check_new(config.out, "controller")
-    torch.set_num_threads(1)  # two threads are slower on matrices this small
-    controller = train(
-        config.algo,
-        config.env,
-        config.total_timesteps,
-        n_envs=config.n_envs,
-        seed=config.seed,
-        log_dir=out.with_name(f"{out.name}.tensorboard"),
-        progress=True,
-        env_kwargs={} if config.knobs is None else {"knobs": tuple(config.knobs)},
-        imitated=config.imitate,
-    )
-    controller.card["command"] = shlex.join(["gan-gym", *sys.argv[1:]])
-    with new_folder(out) as part:
-        controller.save(part)
-    print(f"controller in {config.out}; use it with gan-gym train --controller {shlex.quote(config.out)}")
-    return 0

@@ -6,7 +6,9 @@ runs that are disturbed on purpose, and its value function the returns that foll
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,19 +21,30 @@ from stable_baselines3.common.vec_env import VecNormalize
 from tqdm import tqdm
 
 from agents.acting import Rule, State
+from agents.algorithms import find
 from gan_gym.knobs import Knob
 
 N_EPISODES = 5
 """Episodes watched in every environment."""
-DISTURBANCES = (0.0, 0.2, 0.5, 1.0)
+DISTURBANCES = (0.0, 0.05, 0.15, 0.4)
 """Standard deviations of what is added to the rule's moves, one an environment in turn."""
 N_EPOCHS = 100
-LOG_STD = -1.2
-"""Logarithm of the policy's exploration afterwards: small against a move of 1."""
-HYPERPARAMETERS = {"learning_rate": 2e-4, "clip_range": 0.1}
-"""Smaller steps than from scratch, for algorithms that have these."""
+LOG_STD = -2.0
+"""Logarithm of the policy's exploration afterwards: a learning rate moves by half."""
+HYPERPARAMETERS = {"learning_rate": 8e-4, "batch_size": 320, "gae_lambda": 0.9}
+"""Calmer updates than from scratch."""
 
 Array = NDArray[np.float32]
+
+
+def check_can_imitate(algo: str) -> None:
+    """Check that an algorithm can begin as a copy of a rule.
+
+    Raises:
+        ValueError: if it cannot: its policy would be thrown away by its first updates.
+    """
+    if "clip_range" not in inspect.signature(find(algo).load()).parameters:
+        raise ValueError(f"{algo} cannot imitate; the algorithm must be ppo")
 
 
 def move_towards(target: Mapping[str, float], info: Mapping[str, Any], knobs: Sequence[Knob]) -> Array:
@@ -56,6 +69,8 @@ class Watched:
     """`(T, n, k)` what the rule would have done."""
     returns: Array
     """`(T, n)` discounted sums of the normalised rewards that followed."""
+    weights: Array
+    """`(T, n)` what each counts: every kind of network the same in all, and 1 on average."""
 
 
 def watch(
@@ -86,7 +101,14 @@ def watch(
         _, _, rewards, dones = rows[t]
         following = rewards + gamma * following * ~dones
         returns[t] = following
-    return Watched(np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows]), returns)
+    weights = np.broadcast_to(_weights(networks), (n_steps, n)).astype(np.float32)
+    return Watched(np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows]), returns, weights)
+
+
+def _weights(networks: Sequence[str]) -> Array:
+    """Return weights of environments by their networks, so that rare ones count as much as frequent ones."""
+    counts = Counter(networks)
+    return np.array([len(networks) / (len(counts) * counts[name]) for name in networks], np.float32)
 
 
 def imitate(
@@ -100,7 +122,7 @@ def imitate(
     normalised = vector.normalize_obs(watched.observations.reshape(-1, watched.observations.shape[-1]))
     seen = torch.as_tensor(np.asarray(normalised), dtype=torch.float32)
     moves = torch.as_tensor(watched.moves).flatten(0, 1)
-    returns = torch.as_tensor(watched.returns).flatten()
+    returns, weights = torch.as_tensor(watched.returns).flatten(), torch.as_tensor(watched.weights).flatten()
     optimizer = torch.optim.Adam(policy.parameters(), lr=1e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, N_EPOCHS)
     generator = torch.Generator().manual_seed(seed)
@@ -108,7 +130,8 @@ def imitate(
         for index in torch.split(torch.randperm(len(seen), generator=generator), 256):
             mean = policy.get_distribution(seen[index]).mode()
             values = policy.predict_values(seen[index]).squeeze(1)
-            loss = (mean - moves[index]).square().mean() + 0.5 * (values - returns[index]).square().mean()
+            errors = (mean - moves[index]).square().mean(1) + 0.5 * (values - returns[index]).square()
+            loss = (weights[index] * errors).mean()
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()

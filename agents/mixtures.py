@@ -7,7 +7,7 @@ env step waits for all, so the shares are sized to take about equally long.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -21,17 +21,28 @@ class Share:
     """How many there are."""
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     """Their arguments."""
+    name: str = ""
+    """What they are called beside others of the same id."""
+
+    @property
+    def label(self) -> str:
+        """What tells them from other shares of a mixture."""
+        return f"{self.id} {self.name}".strip()
 
 
 MIXTURES: dict[str, tuple[Share, ...]] = {
     "mixture": (
-        Share("GridGAN-v0", 32),
+        Share("GridGAN-v0", 16),
+        Share("GridGAN-v0", 8, {"spacing": 2.0}, "sharp"),
+        Share("GridGAN-v0", 8, {"spacing": 0.5}, "dense"),
+        Share("GridGAN-v0", 8, {"std": 0.1}, "blunt"),
         Share("StackedDigitsGAN-v0", 2, {"inner_steps": 12, "compile": False}),
         Share("HistoGAN-v0", 2, {"image_size": 16, "batch_size": 16, "inner_steps": 12, "compile": False}),
     ),
 }
-"""Mixtures by name, to be given where an environment's id is. `mixture`: many GANs on points, a few small
-ones on stacked digits and on the embedded tissue (whose updates gain nothing by being compiled)."""
+"""Mixtures by name, to be given where an environment's id is. `mixture`: grids that ask for different noise
+and rates, so that a controller has to look, and a few small GANs on stacked digits and on the embedded tissue
+(whose updates gain nothing by being compiled)."""
 
 
 def shares_of(id: str, n_envs: int | None, kwargs: Mapping[str, Any]) -> tuple[Share, ...]:
@@ -49,4 +60,4 @@ def shares_of(id: str, n_envs: int | None, kwargs: Mapping[str, Any]) -> tuple[S
         return (Share(id, 1 if n_envs is None else n_envs, kwargs),)
     if n_envs is not None:
         raise ValueError(f"n_envs is {n_envs}; leave it out: '{id}' has its own numbers of environments")
-    return tuple(Share(share.id, share.n_envs, {**kwargs, **share.kwargs}) for share in MIXTURES[id])
+    return tuple(replace(share, kwargs={**kwargs, **share.kwargs}) for share in MIXTURES[id])

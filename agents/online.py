@@ -7,14 +7,14 @@ from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.wrappers import DiscretizeAction
+from gymnasium.wrappers import TransformAction
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from agents.algorithms import find
 from agents.controller import CLIP, Controller, policy_arguments
-from agents.environments import N_BINS
+from agents.environments import discrete_actions
 from agents.random_state import isolated_random_state
 from agents.recording import Recorder
 from agents.resuming import RunState, load_run_state, save_run_state
@@ -114,7 +114,10 @@ def train_online(
 def _learn(algo: str, run: _OneRun, seed: int, stop: StopRequest, start: Controller | None) -> Controller:
     """Learn until the GAN's budget is spent or a signal came, and return the policy."""
     algorithm, env = find(algo), run.gan
-    wrapped: gym.Env[Any, Any] = DiscretizeAction(run, N_BINS) if algorithm.discrete else run
+    wrapped: gym.Env[Any, Any] = run
+    if algorithm.discrete:
+        moves = discrete_actions(len(env.knobs))
+        wrapped = TransformAction(run, lambda index: moves[index], gym.spaces.Discrete(len(moves)))
     settings = {**algorithm.defaults, **ONLINE[algo]}
     normalised = VecNormalize(DummyVecEnv([lambda: wrapped]), gamma=settings.get("gamma", 1.0), clip_obs=CLIP)
     statistics = cast(RunningMeanStd, normalised.obs_rms)

@@ -30,6 +30,9 @@ INNER_STEPS = 50
 """GAN updates between two decisions."""
 INNER_STEPS_ONLINE = 10
 """The same where an algorithm learns online, which takes many decisions."""
+ONLINE_KNOBS = (*DEFAULT_KNOBS, "reward_weight")
+"""Knobs of an algorithm that learns online from scratch: one is the reward's weight in D's loss, as in arXiv
+2409.20340. Shipped controllers leave it out, as it costs a pass through the reward model an update."""
 MIN_TRAIN = 8
 """Fewest patches to train on: half of them are the reference of the similarity statistics."""
 REWARD_MODELS = ("refine", "fit", "shipped")
@@ -160,7 +163,7 @@ def _check_reward_model(name: str) -> None:
 def _resolve_agent(config: TrainConfig, out: Path) -> tuple[Agent | None, tuple[str, ...]]:
     asked = None if config.knobs is None else tuple(knob.name for knob in resolve(config.knobs))
     if config.controller is None:
-        return None, asked or DEFAULT_KNOBS
+        return None, asked or ONLINE_KNOBS
     kept = None if config.learn else kept_controller(out)
     agent = kept or find_agent(config.controller, seed=config.seed)
     if config.learn is not None and not (isinstance(agent, Controller) and agent.algo == config.learn):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
 import shutil
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
@@ -24,7 +24,8 @@ from agents.baselines import make_baseline
 from agents.controller import CLIP, Controller, policy_arguments
 from agents.cores import usable_cores
 from agents.environments import check_id, make_env
-from agents.imitation import HYPERPARAMETERS, imitate
+from agents.hiding import hidden_rows, hide
+from agents.imitation import HYPERPARAMETERS, check_can_imitate, imitate
 from agents.mixtures import MIXTURES, Share, shares_of
 from agents.random_state import isolated_random_state
 from agents.validation import KeepBest
@@ -67,9 +68,17 @@ class ProgressCallback(BaseCallback):
         self.bar.close()
 
 
-def fitting_defaults(algorithm: Algorithm, n_envs: int) -> dict[str, Any]:
-    """Return an algorithm's defaults; batches are made to divide the rollouts of `n_envs` environments."""
-    defaults = dict(algorithm.defaults)
+def fitting_defaults(
+    algorithm: Algorithm, n_envs: int, changes: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return an algorithm's defaults; batches are made to divide the rollouts of `n_envs` environments.
+
+    Args:
+        algorithm: whose defaults.
+        n_envs: number of environments.
+        changes: what takes the place of defaults.
+    """
+    defaults = {**algorithm.defaults, **(changes or {})}
     if "n_steps" in defaults and "batch_size" in defaults:
         n = defaults["n_steps"] * n_envs
         defaults["batch_size"] = max(size for size in range(1, defaults["batch_size"] + 1) if n % size == 0)
@@ -92,6 +101,21 @@ def n_envs_that_fit(networks: str, n_steps: int | None, total_timesteps: int) ->
         return 1
     most = MOST_ENVS.get(family(networks), usable_cores())
     return max(1, min(most, total_timesteps // (MIN_ROLLOUTS * n_steps)))
+
+
+def _demonstrator(imitated: str | Rule | None, algo: str) -> Rule | None:
+    """Return the rule to imitate.
+
+    Raises:
+        ValueError: if the algorithm cannot imitate, or the baseline sets no knobs.
+    """
+    if imitated is None:
+        return None
+    check_can_imitate(algo)
+    agent = make_baseline(imitated) if isinstance(imitated, str) else imitated
+    if not isinstance(agent, Rule):
+        raise ValueError(f"{algo} cannot imitate '{imitated}': the baseline must set knobs")
+    return agent
 
 
 def worth_compiling(networks: str, n_envs: int, total_timesteps: int) -> bool:
@@ -117,8 +141,9 @@ def train(
     log_dir: str | Path | None = None,
     progress: bool = False,
     env_kwargs: dict[str, Any] | None = None,
-    imitated: str | None = None,
+    imitated: str | Rule | None = None,
     validated: bool = False,
+    hidden: Sequence[str] = (),
     **hyperparameters: Any,
 ) -> Controller:
     """Train an algorithm and return its policy.
@@ -138,10 +163,12 @@ def train(
         progress: whether to show a progress bar.
         env_kwargs: arguments of the environment where `id` is a name; unless given, `instances="train"`, and
             `compile=True` where that saves time (`worth_compiling`).
-        imitated: name of a baseline whose moves the policy begins with (`agents.imitation`); `None` begins
-            at random.
+        imitated: a rule, or the name of a baseline, whose moves the policy begins with
+            (`agents.imitation`); `None` begins at random.
         validated: whether to try the policy on validation instances as it learns, and return the best one
             (`agents.validation`) rather than the last; where `id` is a name.
+        hidden: groups of rows (`gan_gym.observations.GROUPS`) that are hidden from the agent, and from the
+            controller whatever it is shown.
         hyperparameters: override the algorithm's defaults.
 
     Raises:
@@ -150,43 +177,24 @@ def train(
     algorithm = find(algo)
     if not isinstance(total_timesteps, int) or total_timesteps < 1:
         raise ValueError(f"total_timesteps is {total_timesteps!r}; give a whole number >= 1")
-    rule: Rule | None = None
-    if imitated is not None:
-        found = make_baseline(imitated)
-        rule = found if isinstance(found, Rule) else None
-        if rule is None or "clip_range" not in inspect.signature(algorithm.load()).parameters:
-            raise ValueError(
-                f"{algo} cannot imitate '{imitated}': the algorithm must be ppo, the baseline must set knobs"
-            )
+    rule = _demonstrator(imitated, algo)
     if validated and not isinstance(id, str):
         raise ValueError("validated needs the name of an environment; leave it out for one made before")
     arguments = {"instances": "train", **(env_kwargs or {})}
     knobs = tuple(arguments.get("knobs", DEFAULT_KNOBS))
-    shares: tuple[Share, ...] = ()
+    rows = hidden_rows(hidden, knobs)
     with ExitStack() as stack:
         if isinstance(id, str):
-            first = shares_of(id, None, arguments)[0]
-            trial = gym.make(check_id(first.id), **first.kwargs).unwrapped
-            assert isinstance(trial, GANEnv)
-            if n_envs is None and id not in MIXTURES:
-                n_steps = hyperparameters.get("n_steps", algorithm.defaults.get("n_steps"))
-                n_envs = n_envs_that_fit(trial.networks, n_steps, total_timesteps)
-            worth_it = worth_compiling(trial.networks, n_envs or first.n_envs, total_timesteps)
-            arguments.setdefault("compile", worth_it)
-            shares = shares_of(id, n_envs, arguments)
+            n_steps = hyperparameters.get("n_steps", algorithm.defaults.get("n_steps"))
+            shares = _shares(id, n_envs, n_steps, total_timesteps, arguments)
+            n_envs = None if id in MIXTURES else shares[0].n_envs
             vector = make_env(id, algo, n_envs, seed=seed, n_processes=n_processes, **arguments)
             stack.callback(vector.close)  # its processes end also where training fails
         else:
             vector = id
-        settings = {
-            **fitting_defaults(algorithm, vector.num_envs),
-            **({} if rule is None else HYPERPARAMETERS),
-            **hyperparameters,
-        }
-        if "learning_rate" in settings and not callable(settings["learning_rate"]):
-            start = float(settings["learning_rate"])
-            settings["learning_rate"] = lambda remaining: start * (0.1 + 0.9 * remaining)
+        settings = _settings(algorithm, vector.num_envs, rule, hyperparameters)
         normalised = VecNormalize(vector, gamma=settings.get("gamma", 1.0), clip_obs=CLIP)
+        hide(normalised, rows)
         stack.enter_context(isolated_random_state())
         model = algorithm.load()(
             algorithm.policy,
@@ -199,7 +207,7 @@ def train(
         if rule is not None:
             policy = cast(ActorCriticPolicy, model.policy)
             error = imitate(policy, rule, normalised, gamma=settings["gamma"], seed=seed, progress=progress)
-            logger.info("imitates %s to an RMS error of %.3f a move", imitated, error)
+            logger.info("imitates %s to an RMS error of %.3f a move", type(rule).__name__, error)
         if log_dir is not None:
             model.set_logger(configure(str(log_dir), ["tensorboard"]))
         card = {
@@ -210,7 +218,8 @@ def train(
             "n_processes": len(vector.links) if isinstance(vector, WorkersVecEnv) else 1,
             "seed": seed,
             "env_kwargs": arguments,
-            "imitated": imitated,
+            "imitated": imitated if isinstance(imitated, str | None) else type(imitated).__name__,
+            "hidden": [hidden] if isinstance(hidden, str) else list(hidden),
         }
 
         def current() -> Controller:
@@ -222,10 +231,30 @@ def train(
             return current()
         keep_best = KeepBest(shares, total_timesteps, current)
         model.learn(total_timesteps, callback=[*callbacks, keep_best])
-        assert keep_best.best is not None
-        controller = keep_best.best
-        controller.card["validation"] = {
-            "chosen": keep_best.chosen.timesteps,
-            "course": [validation.as_dict() for validation in keep_best.course],
-        }
-        return controller
+        return keep_best.controller()
+
+
+def _shares(
+    id: str, n_envs: int | None, n_steps: int | None, total_timesteps: int, arguments: dict[str, Any]
+) -> tuple[Share, ...]:
+    """Return the environments to train in; sets `compile` among their arguments where nobody has."""
+    first = shares_of(id, None, arguments)[0]
+    trial = gym.make(check_id(first.id), **first.kwargs).unwrapped
+    assert isinstance(trial, GANEnv)
+    if n_envs is None and id not in MIXTURES:
+        n_envs = n_envs_that_fit(trial.networks, n_steps, total_timesteps)
+    worth_it = worth_compiling(trial.networks, n_envs or first.n_envs, total_timesteps)
+    arguments.setdefault("compile", worth_it)
+    return shares_of(id, n_envs, arguments)
+
+
+def _settings(
+    algorithm: Algorithm, n_envs: int, rule: Rule | None, hyperparameters: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the hyperparameters of a training; a learning rate that is a number falls to a tenth of it."""
+    defaults = fitting_defaults(algorithm, n_envs, None if rule is None else HYPERPARAMETERS)
+    settings = {**defaults, **hyperparameters}
+    if "learning_rate" in settings and not callable(settings["learning_rate"]):
+        start = float(settings["learning_rate"])
+        settings["learning_rate"] = lambda remaining: start * (0.1 + 0.9 * remaining)
+    return settings

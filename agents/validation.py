@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,11 +14,11 @@ from agents.evaluation import evaluate
 from agents.mixtures import Share
 from gan_gym.gan.networks import family
 
-logger = logging.getLogger(__name__)
-
-N_TIMES = 10
+FIRST_SEED = 10_000
+"""Of the resets: equal seeds draw equal starts in all distributions, and benchmarks test from 0 on."""
+N_TIMES = 6
 """Times a training's policy is validated."""
-N_EPISODES = {"points": 32, "images": 6}
+N_EPISODES = {"points": 16, "images": 3}
 """Validation GANs of each kind, by the family of their networks."""
 PATIENCE = 4
 """Validations without a new best after which training stops."""
@@ -33,7 +31,7 @@ class Validation:
     timesteps: int
     """Env steps it had learned from."""
     quality: Mapping[str, float]
-    """Mean final quality by environment."""
+    """Mean final quality by the label of each share of the environments."""
 
     @property
     def mean(self) -> float:
@@ -59,10 +57,9 @@ def validate(
     quality = {}
     for share in shares:
         kwargs = {**share.kwargs, "instances": "validation", "knobs": controller.knobs, "compile": False}
-        rows = evaluate(
-            controller, share.id, n_episodes=n_episodes[family(_networks(share))], env_kwargs=kwargs
-        )
-        quality[share.id] = round(float(np.mean([row.final_quality for row in rows])), 4)
+        n = n_episodes[family(_networks(share))]
+        rows = evaluate(controller, share.id, n_episodes=n, seed=FIRST_SEED, env_kwargs=kwargs)
+        quality[share.label] = round(float(np.mean([row.final_quality for row in rows])), 4)
     return Validation(timesteps, quality)
 
 
@@ -89,33 +86,46 @@ class KeepBest(BaseCallback):
         self.shares, self.current = shares, current
         self.every = max(1, total_timesteps // N_TIMES)
         self.course: list[Validation] = []
-        self.best: Controller | None = None
-        self._next = self.every
+        self._best: Controller | None = None
+        self._next = 0
 
     @property
     def chosen(self) -> Validation:
         """The best validation so far; the earliest of equals."""
         return max(self.course, key=lambda validation: validation.mean)
 
-    def _on_training_start(self) -> None:
-        self._validate()
+    def controller(self) -> Controller:
+        """Return the best controller, its validations in its card; there is none before training."""
+        assert self._best is not None
+        self._best.card["validation"] = {
+            "quality": self.chosen.mean,
+            "timesteps": self.chosen.timesteps,
+            "course": [validation.as_dict() for validation in self.course],
+        }
+        return self._best
+
+    @property
+    def _n_worse(self) -> int:
+        """How many validations came after the best."""
+        return len(self.course) - 1 - self.course.index(self.chosen)
+
+    def _on_rollout_start(self) -> None:  # the policy has just been updated
+        if self.num_timesteps >= self._next:
+            self._next += self.every
+            self._validate()
 
     def _on_step(self) -> bool:
-        if self.num_timesteps < self._next:
-            return True
-        self._next += self.every
-        self._validate()
-        n_worse = len(self.course) - 1 - self.course.index(self.chosen)
-        if n_worse >= PATIENCE:
-            logger.info("stops: no better for %d validations", n_worse)
-        return n_worse < PATIENCE
+        return self._n_worse < PATIENCE
+
+    def _on_training_end(self) -> None:
+        if self.course[-1].timesteps < self.num_timesteps:
+            self._validate()
 
     def _validate(self) -> None:
-        controller = copy.deepcopy(self.current())
-        controller.policy.set_training_mode(False)
+        controller = self.current().copy()
         self.course.append(validate(controller, self.shares, self.num_timesteps, N_EPISODES))
         for name, quality in self.course[-1].quality.items():
             self.logger.record(f"validation/{name}", quality)
         self.logger.record("validation/quality", self.course[-1].mean)
         if self.chosen is self.course[-1]:
-            self.best = controller
+            self._best = controller

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from agents.evaluation import n_envs_for
 from agents.mixtures import Share
+from agents.validation import FIRST_SEED
 from benchmarks.comparison_rows import read_rows
 from benchmarks.playing import Batch, Play, Row
 from benchmarks.search_space import Candidate, Dimension, decode, draw, encode
@@ -31,8 +32,9 @@ N_INSTANCES = 8
 """Instances of each environment they meet, the same for all of a generation."""
 SIGMA = 0.08
 """First standard deviation of the evolution, in positions."""
-N_VALIDATED = 32
-"""Validation instances of each environment that the best so far is tried on; not charged to the search."""
+VALIDATED = range(FIRST_SEED, FIRST_SEED + 32)
+"""Seeds of the validation instances, of each environment, that the best so far is tried on; not charged to
+the search."""
 N_VALIDATIONS = 6
 """Times that this is done in the evolution, beside once after each rung."""
 
@@ -147,7 +149,7 @@ class Search:
 
     def validate(self, stage: str, candidate: Candidate) -> None:
         """Try the best so far on the validation instances."""
-        (qualities,) = self._play(stage, "validation", [candidate], range(N_VALIDATED))
+        (qualities,) = self._play(stage, "validation", [candidate], VALIDATED)
         self.validated.append((float(np.mean(qualities)), candidate))
         self.bar.set_postfix_str(f"{self.name}, {stage}: validated {self.validated[-1][0]:.3f}")
 

@@ -30,7 +30,7 @@ from agents.environments import check_id
 from agents.mixtures import Share, shares_of
 from benchmarks.playing import Play, fitting_processes, players
 from benchmarks.provenance import command, commit
-from benchmarks.search import ETA, N_RUNGS, N_VALIDATED, Arena, Search, read_log
+from benchmarks.search import ETA, N_RUNGS, VALIDATED, Arena, Search, read_log
 from benchmarks.search_space import SPACE
 from gan_gym.envs.gan_env import GANEnv
 from gan_gym.gan import family
@@ -107,7 +107,7 @@ def tune(options: argparse.Namespace, play: Play, command_line: str) -> dict[str
             found[name] = {
                 **best.as_dict(scheduled=search.scheduled),
                 "quality": round(quality, 4),
-                "n_instances": N_VALIDATED * len(own),
+                "n_instances": len(VALIDATED) * len(own),
                 "n_gans": search.n_gans,
                 "inner_steps": search.spent,
             }

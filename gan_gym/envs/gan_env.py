@@ -47,7 +47,7 @@ class GANEnv(gym.Env[Array, Array]):
     is generated.
 
     ## Action Space
-    `Box(-1.0, 1.0, (3,), float32)` for the default knobs; one component a knob, in the order of `knobs`. 0
+    `Box(-1.0, 1.0, (4,), float32)` for the default knobs; one component a knob, in the order of `knobs`. 0
     keeps a knob (as does all within 0.01 of it), 1 multiplies it by its factor, -1 divides. A knob marked *
     is off at its smallest value.
 
@@ -56,19 +56,19 @@ class GANEnv(gym.Env[Array, Array]):
 
     | knob | from | to | factor | meaning |
     |---|---|---|---|---|
-    | g_lr | 1e-06 | 0.02 | 4 | Adam learning rate of the generator |
-    | d_lr | 1e-06 | 0.02 | 4 | Adam learning rate of the discriminator |
-    | instance_noise * | 0.01 | 1 | 4 | std of the noise on all D sees, data units |
+    | g_lr | 1e-06 | 0.02 | 32 | Adam learning rate of the generator |
+    | d_lr | 1e-06 | 0.02 | 32 | Adam learning rate of the discriminator |
+    | instance_noise * | 0.01 | 1 | 16 | std of noise on all D sees, data units |
     | reward_weight * | 0.05 | 1 | 2 | weight of the similarity in D's fake term |
     | r1_gamma * | 0.001 | 100 | 8 | weight of the R1 gradient penalty |
     | d_steps | 1 | 8 | 2 | D updates per G update, rounded |
     | augment_p * | 0.01 | 1 | 4 | probability of augmenting what D sees |
-    | beta1 * | 0.05 | 0.95 | 1.5 | Adam first-moment decay of both networks |
-    | g_update_ratio | 1e-05 | 0.1 | 4 | relative weight change per step of G; sets g_lr |
-    | d_update_ratio | 1e-05 | 0.1 | 4 | relative weight change per step of D; sets d_lr |
+    | beta1 * | 0.05 | 0.95 | 8 | Adam first-moment decay of both networks |
+    | g_update_ratio | 1e-05 | 0.1 | 32 | relative weight change per step of G; sets g_lr |
+    | d_update_ratio | 1e-05 | 0.1 | 32 | relative weight change per step of D; sets d_lr |
 
     ## Observation Space
-    `Box(-1.0, 1.0, (31,), float32)` for the default knobs. Statistics of a block of inner steps are 0 right
+    `Box(-1.0, 1.0, (33,), float32)` for the default knobs. Statistics of a block of inner steps are 0 right
     after a reset.
 
     | row | name | min | max | meaning |
@@ -112,9 +112,10 @@ class GANEnv(gym.Env[Array, Array]):
 
     ## Starting State
     New networks, and the settings of an instance: `instances="default"` keeps the environment's own settings
-    and draws a seed; `"train"` and `"test"` draw both learning rates (log-uniform in 1e-5...1e-2), beta1 (0,
-    0.5 or 0.9), the loss (non-saturating or hinge) and the seed; `"inside"`, `"edge"`, `"outside"` and
-    `"unseen_losses"` are tests nearer to and further from it (`gan_gym.instances`); no seed is in two.
+    and draws a seed; `"train"`, `"validation"` and `"test"` draw both learning rates (log-uniform in
+    1e-5...1e-2), beta1 (0, 0.5 or 0.9), the loss (non-saturating or hinge) and the seed;
+    `"inside"`, `"edge"`, `"outside"` and `"unseen_losses"` are tests nearer to and further from it
+    (`gan_gym.instances`); no seed is in two.
     `reset(options={"g_lr": 1e-3})` sets any setting of the table above; `reset(options={"snapshot":
     snapshot})` continues from a snapshot.
 

@@ -52,7 +52,8 @@ class HistoGANEnv(GANEnv):
     * `image_size=32`: pixels, a whole number or `(height, width)`, multiples of 8.
     * `reward_model=None`: folder of a fitted MFT-SNN; `None` is the small one that ships.
     * `networks="light"` (or `"residual"`, `"light_weak_d"`), `loss="non_saturating"`, `batch_size=32`,
-      `inner_steps=50`, `episode_steps=40`, `knobs=("g_lr", "d_lr", "instance_noise")`, `reward="quality"`,
+      `inner_steps=50`, `episode_steps=40`, `knobs=("g_lr", "d_lr", "instance_noise", "beta1")`,
+      `reward="quality"`,
       `instances="default"`, `device="auto"`, `precision="float32"`, `compile=False`,
       `render_mode=None`: see `GANEnv`.
 

@@ -27,6 +27,7 @@ class ToyVecEnv(VecEnv):
     def __init__(self, algo: str, n_envs: int, seed: int = 0) -> None:
         n_rows = len(names(resolve(DEFAULT_KNOBS)))
         self.moves = discrete_actions(N_KNOBS) if find(algo).discrete else None
+        self.target = 0.8 if self.moves is None else float(self.moves.max())
         box = gym.spaces.Box(-1.0, 1.0, (N_KNOBS,), np.float32)
         action_space = box if self.moves is None else gym.spaces.Discrete(len(self.moves))
         super().__init__(n_envs, gym.spaces.Box(-1.0, 1.0, (n_rows,), np.float32), action_space)
@@ -47,7 +48,7 @@ class ToyVecEnv(VecEnv):
         self.actions = actions if self.moves is None else self.moves[actions]
 
     def step_wait(self) -> Any:
-        rewards = 1 - np.abs(self.actions - 0.8 * self.seen[:, :1]).mean(1)
+        rewards = self.reward(self.actions, self.seen[:, :1])
         self.steps += 1
         dones = self.steps >= EPISODE
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
@@ -65,8 +66,12 @@ class ToyVecEnv(VecEnv):
             row = np.zeros(self.observation_space.shape, np.float32)
             row[0] = context
             action, _ = predict(row)
-            total += float(1 - np.abs(action - 0.8 * context).mean()) / 2
+            total += float(self.reward(action[None], np.array([[context]]))[0]) / 2
         return total
+
+    def reward(self, actions: np.ndarray, context: np.ndarray) -> np.ndarray:
+        """1 where every knob moves as it has to, 0.2 where none does."""
+        return 1 - 0.8 * np.abs(actions / self.target - context).mean(1)
 
     def close(self) -> None:
         pass

@@ -19,7 +19,7 @@ BUDGETS = {
     "ars": (8, 20_000, {"n_delta": 8}),
     "crossq": (1, 600, OFF_POLICY | {"learning_rate": 1e-2, "policy_delay": 1}),
     "qrdqn": (4, 2000, VALUES),
-    "recurrent_ppo": (8, 2600, {}),
+    "recurrent_ppo": (8, 5000, {}),
     "tqc": (1, 450, OFF_POLICY),
     "trpo": (8, 5000, {}),
 }
@@ -42,18 +42,18 @@ def test_learns_saves_loads_and_predicts_the_same(algo, toy, tmp_path) -> None:
     assert controller.card["total_timesteps"] == n_steps
     controller.save(tmp_path / "controller")
     again = Controller.load(tmp_path / "controller")
-    observations = np.random.default_rng(0).uniform(-1, 1, (16, 31)).astype(np.float32)
+    observations = np.random.default_rng(0).uniform(-1, 1, (16, 33)).astype(np.float32)
     state = other = None
     for row in observations:
         action, state = controller.predict(row, state)
         same, other = again.predict(row, other)
         assert action.dtype == np.float32
-        assert action.shape == (3,)
+        assert action.shape == (4,)
         assert np.abs(action).max() <= 1
         np.testing.assert_array_equal(action, same)
     assert state == other
     batch, _ = controller.predict(observations)
-    assert batch.shape == (16, 3)
+    assert batch.shape == (16, 4)
 
 
 def test_an_unknown_algorithm_is_refused_with_the_nearest_name() -> None:

@@ -22,6 +22,9 @@ from agents.baselines import (
     find_agent,
     make_baseline,
 )
+from agents.baselines.rule import FORMS
+from agents.baselines.schedules import COSINE_TO_0
+from agents.baselines.tuned import tuned
 
 QUICK = {"inner_steps": 2, "episode_steps": 4, "batch_size": 16}
 START = {"g_lr": 1e-3, "d_lr": 2e-3, "env_step": 0, "n_images": 0, "progress_remaining": 1.0}
@@ -55,9 +58,9 @@ def test_every_baseline_controls_an_episode_and_survives_a_checkpoint(name: str)
 def test_every_baseline_predicts_like_a_model(name: str) -> None:
     agent = make_baseline(name)
     action, state = agent.predict(
-        np.zeros(31, np.float32), state=None, episode_start=None, deterministic=True
+        np.zeros(33, np.float32), state=None, episode_start=None, deterministic=True
     )
-    assert action.shape == (3,)
+    assert action.shape == (4,)
     assert action.dtype == np.float32
     assert json.loads(json.dumps(state)) == state
     assert agent.predict(np.zeros((5, 29), np.float32))[0].shape == (5, 2)
@@ -199,14 +202,16 @@ def test_tuned_settings_override_the_start_and_follow_the_networks() -> None:
         assert fixed == constant.settings(info | {"progress_remaining": 0.1}, None)[0]
         first, _ = schedule.settings(info, None)
         half, _ = schedule.settings(info | {"progress_remaining": 0.5}, None)
-        for name in ("g_lr", "d_lr", "instance_noise"):
-            assert half[name] == pytest.approx(first[name] / 2)
-        assert half["beta1"] == first["beta1"]
+        forms = tuned("tuned_schedule", networks).get("forms", COSINE_TO_0)
+        assert "beta1" not in forms
+        for name in ("g_lr", "d_lr", "instance_noise", "beta1"):
+            form, end = forms.get(name, ("constant", 1.0))
+            assert half[name] == pytest.approx(first[name] * (end + (1 - end) * FORMS[form](0.5)))
     assert constant.settings(START, None) != constant.settings(info, None)
 
 
 def test_random_differs_between_seeds_steps_and_episodes() -> None:
-    rows = np.random.default_rng(0).uniform(-1, 1, (2, 31)).astype(np.float32)
+    rows = np.random.default_rng(0).uniform(-1, 1, (2, 33)).astype(np.float32)
     agent = make_baseline("random")
     first, state = agent.predict(rows[0])
     second, _ = agent.predict(rows[0], state)
@@ -218,10 +223,10 @@ def test_random_differs_between_seeds_steps_and_episodes() -> None:
 def test_random_is_uniform() -> None:
     agent, state, actions = make_baseline("random"), None, []
     for _ in range(2000):
-        action, state = agent.predict(np.zeros(31, np.float32), state)
+        action, state = agent.predict(np.zeros(33, np.float32), state)
         actions.append(action)
     counts, _ = np.histogram(actions, bins=10, range=(-1, 1))
-    chi2 = ((counts - 600) ** 2 / 600).sum()
+    chi2 = ((counts - 800) ** 2 / 800).sum()
     assert chi2 < 27.9  # 99.9 % quantile of chi2 with 9 degrees of freedom
 
 

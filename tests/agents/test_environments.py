@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import logging
 import multiprocessing
 import os
@@ -12,17 +13,18 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from gymnasium.wrappers import DiscretizeAction
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
 import agents
 import agents.cores
 import agents.environments
 from agents.cores import usable_cores
-from agents.environments import N_BINS, Form, discrete_actions
+from agents.environments import DISCRETE_MOVES, Form, discrete_actions
 from agents.population import PopulationVecEnv
 from agents.workers import Kind
+from gan_gym.knobs import DEFAULT_KNOBS
 
+N_KNOBS = len(DEFAULT_KNOBS)
 ID = "gan_gym:GridGAN-v0"
 QUICK = {"inner_steps": 2, "episode_steps": 3, "batch_size": 16}
 
@@ -126,7 +128,7 @@ def test_a_population_equals_single_environments() -> None:
     singles.seed(7)
     population = agents.make_env("GridGAN-v0", "ppo", 3, seed=7, instances="train", **QUICK)
     assert isinstance(population, PopulationVecEnv)
-    actions = np.random.default_rng(0).uniform(-1, 1, (5, 3, 3)).astype(np.float32)
+    actions = np.random.default_rng(0).uniform(-1, 1, (5, 3, N_KNOBS)).astype(np.float32)
     ours, theirs = play(population, actions), play(singles, actions)
     np.testing.assert_array_equal(ours[0], theirs[0])
     for mine, other in zip(ours[1:], theirs[1:], strict=True):
@@ -145,7 +147,7 @@ def test_a_population_equals_single_environments() -> None:
 
 def test_a_population_reports_whole_episodes() -> None:
     env = agents.make_env("GridGAN-v0", "ppo", 2, **QUICK)
-    steps = play(env, np.zeros((6, 2, 3), np.float32))
+    steps = play(env, np.zeros((6, 2, N_KNOBS), np.float32))
     for start in (1, 4):
         rewards = sum(step[1] for step in steps[start : start + 3])
         ends = [info["episode"] for info in steps[start + 2][3]]
@@ -156,20 +158,20 @@ def test_a_population_reports_whole_episodes() -> None:
 @pytest.mark.parametrize("n_envs", [1, 2])
 def test_discrete_algorithms_get_discrete_actions(n_envs: int) -> None:
     env = agents.make_env("GridGAN-v0", "dqn", n_envs, **QUICK)
-    assert env.action_space == gym.spaces.Discrete(N_BINS**3)
-    moves = discrete_actions(3)
-    for index in (0, 13, 26):
+    assert env.action_space == gym.spaces.Discrete(3**N_KNOBS)
+    moves = discrete_actions(N_KNOBS)
+    for index in (0, 40, 80):
         env.reset()
         observations, *_ = env.step(np.full(n_envs, index))
-        np.testing.assert_allclose(observations[:, -3:], np.tile(moves[index], (n_envs, 1)), atol=1e-6)
+        np.testing.assert_allclose(observations[:, -N_KNOBS:], np.tile(moves[index], (n_envs, 1)), atol=1e-6)
     env.close()
 
 
-def test_the_moves_are_those_of_gymnasium() -> None:
-    wrapper = DiscretizeAction(gym.make(ID), N_BINS)
-    expected = [wrapper.action(index) for index in range(N_BINS**3)]
-    np.testing.assert_array_equal(discrete_actions(3), expected)
-    assert len({tuple(move) for move in np.sign(np.round(expected, 3)).tolist()}) == N_BINS**3
+def test_every_combination_of_moves_is_an_action() -> None:
+    moves = discrete_actions(3)
+    assert moves.shape == (27, 3)
+    assert {tuple(move) for move in np.sign(moves).tolist()} == set(itertools.product((-1, 0, 1), repeat=3))
+    assert set(moves.ravel().tolist()) == set(np.float32(DISCRETE_MOVES).tolist())
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +184,7 @@ def subproc(builders: list[Callable[[], gym.Env]]) -> tuple[np.ndarray, ...]:
     env = SubprocVecEnv(builders, start_method="forkserver")
     env.seed(3)
     first = env.reset()
-    second, rewards, *_ = env.step(np.full((2, 3), 0.5, np.float32))
+    second, rewards, *_ = env.step(np.full((2, N_KNOBS), 0.5, np.float32))
     env.close()
     return first, second, rewards
 
@@ -190,7 +192,7 @@ def subproc(builders: list[Callable[[], gym.Env]]) -> tuple[np.ndarray, ...]:
 def asynchronous(builders: list[Callable[[], gym.Env]]) -> tuple[np.ndarray, ...]:
     env = gym.vector.AsyncVectorEnv(builders, context="forkserver")
     first, _ = env.reset(seed=3)
-    second, rewards, *_ = env.step(np.full((2, 3), 0.5, np.float32))
+    second, rewards, *_ = env.step(np.full((2, N_KNOBS), 0.5, np.float32))
     env.close()
     return first, second, rewards
 
@@ -203,6 +205,6 @@ def test_environments_run_in_processes_of_their_own(vectorise: Callable) -> None
         env = gym.make(ID, **QUICK)
         expected, _ = env.reset(seed=3 + i)
         np.testing.assert_allclose(first[i], expected, atol=1e-5)
-        expected, reward, *_ = env.step(np.full(3, 0.5, np.float32))
+        expected, reward, *_ = env.step(np.full(N_KNOBS, 0.5, np.float32))
         np.testing.assert_allclose(second[i], expected, atol=1e-3)
         np.testing.assert_allclose(rewards[i], reward, atol=1e-3)

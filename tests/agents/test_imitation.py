@@ -24,7 +24,7 @@ def test_moves_reach_the_target(start: float) -> None:
 
 def test_a_knob_the_rule_does_not_set_is_kept() -> None:
     knobs = resolve(("g_lr", "r1_gamma"))
-    move = move_towards({"g_lr": 2e-2}, {"g_lr": 1e-3, "r1_gamma": 1.0}, knobs)
+    move = move_towards({"g_lr": 2e-2}, {"g_lr": 1e-4, "r1_gamma": 1.0}, knobs)
     assert move.tolist() == [1.0, 0.0]
 
 
@@ -47,7 +47,7 @@ def test_the_policy_imitates(monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in range(4):
         observation, _ = env.reset(seed=seed, options={"g_lr": 1e-5, "d_lr": 1e-5})
         moves.append(controller.predict(observation)[0])
-    assert np.mean(moves, axis=0).min() > 0.5
+    assert np.mean(moves, axis=0)[:3].min() > 0.5  # beta1 stays about where it is
     assert controller.card["imitated"] == "tuned_schedule"
 
 
@@ -55,3 +55,10 @@ def test_the_policy_imitates(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_cannot_imitate_says_so(algo: str, rule: str) -> None:
     with pytest.raises(ValueError, match="cannot imitate"):
         train(algo, "GridGAN-v0", 64, n_envs=2, env_kwargs={"inner_steps": 1}, imitated=rule)
+
+
+def test_rare_networks_count_as_much_as_frequent_ones() -> None:
+    weights = agents.imitation._weights(["mlp"] * 6 + ["light"] * 2)
+    assert weights.mean() == pytest.approx(1)
+    assert weights[:6].sum() == pytest.approx(weights[6:].sum())
+    assert agents.imitation._weights(["mlp"] * 3).tolist() == [1, 1, 1]

@@ -15,6 +15,7 @@ import agents.online
 import agents.pipeline
 from agents import ALGOS, Controller
 from agents.online import ONLINE
+from agents.planning import ONLINE_KNOBS
 from agents.rollback import MAX_ROLLBACKS
 from gan_gym.envs.histogan import HistoGANEnv
 from gan_gym.gan import GANTrainer
@@ -60,7 +61,9 @@ def test_learns_inside_one_run_and_keeps_the_policy(train_quickly, tmp_path, alg
     controller = Controller.load(tmp_path / "run" / "controller")
     assert controller.algo == algo
     action, _ = controller.predict(np.zeros(len(controller.mean), np.float32))
-    assert action.shape == (3,)
+    assert controller.knobs == ONLINE_KNOBS
+    assert "reward_weight" in controller.knobs
+    assert action.shape == (len(ONLINE_KNOBS),)
     assert (np.abs(action) <= 1).all()
 
 

@@ -23,7 +23,7 @@ def global_states() -> tuple:
 def test_training_and_prediction_leave_the_global_random_states_alone(algo, toy) -> None:
     before = global_states()
     controller = agents.train(algo, toy(algo, 2), 100, seed=3)
-    observation = np.zeros(31, np.float32)
+    observation = np.zeros(33, np.float32)
     controller.predict(observation)
     controller.predict(observation, deterministic=False)
     assert global_states() == before

@@ -75,7 +75,7 @@ def direct(moves: np.ndarray | None = None, **kwargs: Any) -> WorkersVecEnv:
 
 def test_workers_equal_a_population_in_one_process(workers: WorkersVecEnv) -> None:
     population, single = in_this_process(), gym.make(ID, **QUICK)
-    actions = np.random.default_rng(0).uniform(-1, 1, (5, N, 3)).astype(np.float32)
+    actions = np.random.default_rng(0).uniform(-1, 1, (5, N, 4)).astype(np.float32)
     observations = workers.reset()
     np.testing.assert_array_equal(observations, population.reset())
     np.testing.assert_array_equal(observations[2], single.reset(seed=7 + 2)[0])
@@ -143,20 +143,20 @@ def test_attributes_and_methods_are_those_of_the_environments_asked_for(make: An
 
 
 def test_discrete_actions_are_the_moves_they_stand_for() -> None:
-    moves = discrete_actions(3)
+    moves = discrete_actions(4)
     env = direct(moves)
     assert env.action_space == gym.spaces.Discrete(len(moves))
     env.reset()
-    observations, *_ = env.step(np.array([0, 26, 5]))
-    np.testing.assert_allclose(observations[:, -3:], moves[[0, 26, 5]], atol=1e-6)
+    observations, *_ = env.step(np.array([0, 80, 5]))
+    np.testing.assert_allclose(observations[:, -4:], moves[[0, 80, 5]], atol=1e-6)
 
 
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda env: env.step(np.full((N, 3), np.nan, np.float32)),
+        lambda env: env.step(np.full((N, 4), np.nan, np.float32)),
         lambda env: env.step(np.zeros((N, 2), np.float32)),
-        lambda env: env.step(np.zeros((N - 1, 3), np.float32)),
+        lambda env: env.step(np.zeros((N - 1, 4), np.float32)),
         lambda env: (env.set_options({"g_lrr": 1.0}), env.reset()),
         lambda env: env.env_method("set_knobs", {"g_lr": -1.0}, indices=[2]),
     ],
@@ -170,7 +170,7 @@ def test_an_error_in_a_worker_is_the_error_here(workers: WorkersVecEnv, ask: Any
         ask(workers)
     assert str(raised.value) == str(expected.value)
     workers.reset()
-    assert workers.step(np.zeros((N, 3), np.float32))[0].shape == (N, 31)
+    assert workers.step(np.zeros((N, 4), np.float32))[0].shape == (N, 33)
 
 
 def test_what_cannot_be_sent_is_said(workers: WorkersVecEnv) -> None:
@@ -183,7 +183,7 @@ def test_what_cannot_be_sent_is_said(workers: WorkersVecEnv) -> None:
 
 def test_answers_nobody_waited_for_are_dropped(workers: WorkersVecEnv) -> None:
     first = workers.reset()
-    workers.step_async(np.zeros((N, 3), np.float32))
+    workers.step_async(np.zeros((N, 4), np.float32))
     workers.seed(7)
     np.testing.assert_array_equal(workers.reset(), first)
 
@@ -197,7 +197,7 @@ def test_a_dead_worker_is_named_and_takes_the_others_along() -> None:
     with pytest.raises(
         RuntimeError, match=r"worker 2 of 2 \(environments 2 to 2\) died \(signal SIGKILL\).*fewer n_envs"
     ):
-        env.step(np.zeros((N, 3), np.float32))
+        env.step(np.zeros((N, 4), np.float32))
     assert not any(alive(pid) for pid in pids)
     env.close()
     with pytest.raises(WorkerDied, match="was closed"):
@@ -217,7 +217,7 @@ env = agents.make_env("GridGAN-v0", "ppo", 2, n_processes=2, episode_steps=10_00
 env.reset()
 print(*[link.process.pid for link in env.links], flush=True)
 while True:
-    env.step(np.zeros((2, 3), np.float32))
+    env.step(np.zeros((2, 4), np.float32))
 """
 
 

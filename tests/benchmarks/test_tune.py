@@ -15,7 +15,7 @@ from agents.baselines import TunedSchedule
 from agents.baselines.rule import FORMS
 from agents.mixtures import Share
 from benchmarks.playing import Batch, Row
-from benchmarks.search import N_VALIDATED, Arena, Search, read_log
+from benchmarks.search import VALIDATED, Arena, Search, read_log
 from benchmarks.search_space import END, SPACE, Candidate, decode, draw, encode
 from benchmarks.tune import main
 
@@ -76,7 +76,7 @@ def test_finds_what_is_best_within_its_budget(name: str, tmp_path: Path) -> None
     assert best.values["beta1"] == pytest.approx(0.5, abs=0.15)
     ends = [best.forms[rate][0] for rate in ("g_lr", "d_lr") if rate in best.forms]
     assert len(ends) == (2 if name == "tuned_schedule" else 0)
-    noise = np.mean([0.05 * np.random.default_rng(seed).normal() for seed in range(N_VALIDATED)])
+    noise = np.mean([0.05 * np.random.default_rng(seed).normal() for seed in VALIDATED])
     assert validated == pytest.approx(quality(best.agent) + noise)
 
 
@@ -96,7 +96,7 @@ def test_instances_of_all_environments_are_the_same_for_all_and_never_met_again(
         seed for env, seed in play.seeds["train"] if env == "env 1"
     }
     assert len(play.seeds["train"]) == 2 * under_way.n_seeds
-    assert play.seeds["validation"] == {(f"env {i}", seed) for i in (0, 1) for seed in range(N_VALIDATED)}
+    assert play.seeds["validation"] == {(f"env {i}", seed) for i in (0, 1) for seed in VALIDATED}
 
 
 def test_environments_of_one_id_are_told_apart(tmp_path: Path) -> None:

@@ -104,7 +104,12 @@ def test_nothing_is_allocated_before_the_first_reset(env_id: str, make: Make) ->
     env = make(env_id, render_mode="rgb_array")
     assert env._trainer is None
     assert env._problem is None
-    for call in (lambda: env.step(np.zeros(3, np.float32)), env.render, env.snapshot, env.fork):
+    for call in (
+        lambda: env.step(np.zeros(len(DEFAULT_KNOBS), np.float32)),
+        env.render,
+        env.snapshot,
+        env.fork,
+    ):
         with pytest.raises(gym.error.ResetNeeded, match="reset"):
             call()
     assert env._problem is None
@@ -114,7 +119,7 @@ def test_renders_headless(env_id: str, make: Make) -> None:
     env = make(env_id, render_mode="rgb_array")
     env.reset(seed=0)
     frame = env.render()
-    env.step(np.zeros(3, np.float32))
+    env.step(np.zeros(len(DEFAULT_KNOBS), np.float32))
     assert frame.dtype == np.uint8
     assert frame.shape == (600, 800, 3)
     assert not np.array_equal(env.render(), frame)
@@ -126,6 +131,6 @@ def test_record_video_writes_an_episode(tmp_path: Path) -> None:
     with gym.wrappers.RecordVideo(env, str(tmp_path / "video")) as recorded:
         recorded.reset(seed=0)
         for _ in range(2):
-            recorded.step(np.zeros(3, np.float32))
+            recorded.step(np.zeros(len(DEFAULT_KNOBS), np.float32))
     (video,) = tmp_path.glob("video/*.mp4")
     assert video.stat().st_size > 1000

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
+from gan_gym.knobs import DEFAULT_KNOBS
+
 Make = Callable[..., Any]
 N = 3
+N_KNOBS = len(DEFAULT_KNOBS)
 SMALL = {"inner_steps": 2, "batch_size": 8, "device": "cpu"}
 
 
@@ -19,7 +22,7 @@ def _population(env_id: str = "GridGAN-v0", n: int = N, **kwargs: Any) -> Any:
 
 
 def _actions(n: int, n_steps: int) -> np.ndarray:
-    return np.random.default_rng(0).uniform(-1, 1, (n_steps, n, 3)).astype(np.float32)
+    return np.random.default_rng(0).uniform(-1, 1, (n_steps, n, N_KNOBS)).astype(np.float32)
 
 
 def _assert_infos_close(left: dict[str, Any], right: dict[str, Any]) -> None:
@@ -103,11 +106,11 @@ def test_a_diverged_member_ends_alone_and_starts_anew() -> None:
     population = _population()
     population.reset(seed=0)
     population.envs[1].trainer.g.vector.data.fill_(np.nan)
-    _, rewards, terminated, _, info = population.step(np.zeros((N, 3), np.float32))
+    _, rewards, terminated, _, info = population.step(np.zeros((N, N_KNOBS), np.float32))
     assert terminated.tolist() == [False, True, False]
     assert info["end"].tolist() == ["", "diverged", ""]
     assert np.isfinite(rewards).all()
-    observations, rewards, terminated, _, info = population.step(np.zeros((N, 3), np.float32))
+    observations, rewards, terminated, _, info = population.step(np.zeros((N, N_KNOBS), np.float32))
     assert not terminated.any()
     assert info["env_step"].tolist() == [2, 0, 2]
     assert rewards[1] == 0
@@ -159,7 +162,7 @@ def test_wrong_numbers_and_early_steps_are_refused() -> None:
     with pytest.raises(ValueError, match="num_envs is 0"):
         _population(n=0)
     with pytest.raises(gym.error.ResetNeeded, match="reset"):
-        _population().step(np.zeros((N, 3), np.float32))
+        _population().step(np.zeros((N, N_KNOBS), np.float32))
 
 
 def test_two_worker_processes_equal_single_environments() -> None:
@@ -176,7 +179,7 @@ def test_two_worker_processes_equal_single_environments() -> None:
 def test_the_population_of_all_outlives_smaller_ones() -> None:
     vector = _population(n=4)
     vector.reset(seed=0)
-    action = np.zeros((4, 3), np.float32)
+    action = np.zeros((4, N_KNOBS), np.float32)
     vector.step_envs(action)
     whole = vector._populations[True]
     for n in (3, 2, 4):
@@ -190,7 +193,7 @@ def test_why_gans_are_trained_in_turn_is_said_once(caplog: pytest.LogCaptureFixt
     vector.reset(seed=0)
     with caplog.at_level("INFO"):
         for _ in range(2):
-            vector.step(np.zeros((2, 3), np.float32))
+            vector.step(np.zeros((2, N_KNOBS), np.float32))
     assert [record.message for record in caplog.records if record.name == "gan_gym.envs.vector"] == [
         "these GANs are trained in turn: on a cpu their convolutions gain nothing from being batched"
     ]
