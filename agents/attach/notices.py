@@ -6,6 +6,9 @@ import warnings
 
 from agents.attach.record import Summary
 
+FEWEST_STEPS = 5
+"""Steps of a block whose scores are judged: those of fewer may all be positive by chance."""
+
 
 class Notices:
     """Warnings, each given once."""
@@ -47,6 +50,8 @@ class Notices:
                 "for every update of both, or gradients and weight changes stay unknown",
             )
         seen = summary.statistics
+        if n_steps < FEWEST_STEPS:
+            return
         if seen.sign_real == seen.sign_fake == 1 and max(seen.score_real, seen.score_fake) <= 1:
             self.warn(
                 "probabilities",

@@ -310,3 +310,10 @@ def test_a_state_of_other_knobs_or_budget_is_refused(stub, loop) -> None:
         plain.attach(stub(("d_lr",))).load_state_dict(state)
     with pytest.raises(ValueError, match="made with total_steps=1000, not 500"):
         plain.attach(stub(RATES), total_steps=500).load_state_dict(state)
+
+
+def test_a_few_positive_logits_are_no_probabilities(stub, loop, recwarn) -> None:
+    plain = loop()
+    attached = plain.attach(stub(RATES), total_steps=80, steps_per_decision=2)
+    plain.run(attached, 8, score_real=torch.full((64,), 0.5), score_fake=torch.full((64,), 0.4))
+    assert not recwarn.list
