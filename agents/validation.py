@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 
@@ -64,8 +65,6 @@ def validate(
 
 
 def _networks(share: Share) -> str:
-    import gymnasium as gym
-
     networks: str = gym.make(f"gan_gym:{share.id}", **share.kwargs).unwrapped.networks  # type: ignore[attr-defined]
     return networks
 

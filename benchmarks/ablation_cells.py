@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import gymnasium as gym
-import torch
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.acting import Agent
@@ -21,7 +17,8 @@ from agents.run_folder import new_folder
 from agents.training import train, worth_compiling
 from benchmarks.ablation_moves import SmallMoves, SmallMovesVecEnv
 from benchmarks.ablation_variants import Variant
-from benchmarks.playing import Batch, Row, play_batch
+from benchmarks.contestants import digest
+from benchmarks.playing import Batch, Row, play_batch, workers
 from gan_gym.envs.gan_env import GANEnv
 
 ALGO = "ppo"
@@ -74,16 +71,8 @@ class Cell:
 
 def play_cells(cells: Sequence[Cell], n_processes: int) -> Iterator[list[Row]]:
     """Train and play all cells, on several processes, and yield the rows of each as it ends."""
-    if n_processes == 1 or len(cells) < 2:
-        yield from map(play_cell, cells)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(n_processes, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        try:
-            for future in as_completed([pool.submit(play_cell, cell) for cell in cells]):
-                yield future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    with workers(min(n_processes, len(cells)), play_cell) as play:
+        yield from play(cells)
 
 
 def play_cell(cell: Cell) -> list[Row]:
@@ -92,7 +81,7 @@ def play_cell(cell: Cell) -> list[Row]:
     Raises:
         ValueError: if there is a controller, trained otherwise.
     """
-    agent, digest = _controller(cell)
+    agent, known_by = _controller(cell)
     rows = []
     for env, seeds in cell.missing.items():
         if not seeds:
@@ -100,7 +89,7 @@ def play_cell(cell: Cell) -> list[Row]:
         kwargs = {"instances": INSTANCES, "knobs": list(cell.variant.knobs), **cell.variant.kwargs}
         played = play_batch(Batch(env, kwargs, [(cell.name, agent, seed) for seed in seeds]))
         first = {"agent": cell.name, "env": env, "setting": "default", "training_seed": cell.seed}
-        last = {"env_kwargs": kwargs, "controller": digest, "training": cell.conditions}
+        last = {"env_kwargs": kwargs, "controller": known_by, "training": cell.conditions}
         rows += [{**first, **row, **last} for row in played]
     return rows
 
@@ -117,9 +106,8 @@ def _controller(cell: Cell) -> tuple[Agent, str]:
     found = controller.card.get("ablation")
     if found != cell.conditions:
         raise ValueError(f"'{folder}' was trained otherwise ({found}); give another --out")
-    digest = str(json.loads((folder / "controller.json").read_text())["sha256"])[:12]
     factor = cell.variant.max_factor
-    return controller if factor is None else SmallMoves(controller, factor), digest
+    return controller if factor is None else SmallMoves(controller, factor), digest(folder)
 
 
 def _train(cell: Cell) -> Controller:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from benchmarks.ablation_cells import ALGO, INSTANCES, TRAINED_IN
 from benchmarks.ablation_variants import FULL, QUESTIONS, VARIANTS
-from benchmarks.comparison_summary import METRICS, Metric, stratify
+from benchmarks.comparison_summary import METRICS, on_same_instances, stratify
 from benchmarks.playing import Row
-from benchmarks.statistics import Triple, Values, interval, mean, paired_difference, share_interval
+from benchmarks.statistics import Triple, interval, mean, paired_difference, share_interval
 
 SHOWN = ("final_quality", "kernel", "modes20", "hq_distance")
 """Metrics of the last model; the last two were never rewarded."""
@@ -52,7 +50,7 @@ def _figures(ours: Sequence[Row], full: Sequence[Row], shown: Sequence[str]) -> 
     figures: dict[str, Any] = {
         name: {
             "mean": interval(stratify(ours, METRICS[name]), mean),
-            "difference": paired_difference(*_on_same_instances(ours, full, METRICS[name])),
+            "difference": paired_difference(*on_same_instances(ours, full, METRICS[name])),
         }
         for name in shown
     }
@@ -61,20 +59,6 @@ def _figures(ours: Sequence[Row], full: Sequence[Row], shown: Sequence[str]) -> 
         "n_seeds": len({row["training_seed"] for row in ours}),
         "n_instances": len({(row["env"], row["seed"]) for row in ours}),
     }
-
-
-def _on_same_instances(ours: Sequence[Row], theirs: Sequence[Row], metric: Metric) -> tuple[Values, Values]:
-    """Return values `(seeds, instances)` on the instances that all trainings of both met."""
-    tables: list[dict[int, dict[tuple[str, int], float | None]]] = []
-    for rows in (ours, theirs):
-        tables.append({})
-        for row in rows:
-            tables[-1].setdefault(row["training_seed"], {})[row["env"], row["seed"]] = metric.of(row)
-    met = sorted(set.intersection(*(set(own) for table in tables for own in table.values())))
-    first, second = (
-        np.array([[table[seed][i] for i in met] for seed in sorted(table)], float) for table in tables
-    )
-    return first, second
 
 
 def to_table(summary: Summary, rows: Sequence[Row]) -> str:

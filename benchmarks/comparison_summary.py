@@ -126,7 +126,7 @@ def _figures(of: Mapping[str, Sequence[Row]], metric: Metric) -> dict[str, dict[
     sign = 1 if metric.higher_is_better else -1
     for i, agent in enumerate(of):
         for other in list(of)[:i]:
-            ours, theirs = _on_same_instances(of[agent], of[other], metric)
+            ours, theirs = on_same_instances(of[agent], of[other], metric)
             if ours.size:
                 difference = paired_difference(ours, theirs)
                 figures[agent]["paired"][other] = difference
@@ -150,13 +150,13 @@ def stratify(rows: Sequence[Row], metric: Metric) -> list[Values]:
     return [np.array([metric.of(row) for row in rows if row["training_seed"] == s], float) for s in seeds]
 
 
-def _on_same_instances(ours: Sequence[Row], theirs: Sequence[Row], metric: Metric) -> tuple[Values, Values]:
+def on_same_instances(ours: Sequence[Row], theirs: Sequence[Row], metric: Metric) -> tuple[Values, Values]:
     """Return values `(seeds, instances)` on the instances that all trainings of both agents met."""
     tables = []
     for rows in (ours, theirs):
-        table: dict[int, dict[int, float | None]] = {}
+        table: dict[int, dict[tuple[str, int], float | None]] = {}
         for row in rows:
-            table.setdefault(row["training_seed"], {})[row["seed"]] = metric.of(row)
+            table.setdefault(row["training_seed"], {})[row["env"], row["seed"]] = metric.of(row)
         tables.append(table)
     met = set.intersection(*(set(own) for table in tables for own in table.values()))
     first, second = (

@@ -6,10 +6,10 @@ import json
 import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -24,6 +24,7 @@ from gan_gym.envs.vector import GANVectorEnv
 
 Row = dict[str, Any]
 """One GAN."""
+Job = TypeVar("Job")
 
 
 @dataclass(frozen=True)
@@ -95,21 +96,28 @@ Play = Callable[[Sequence[Batch]], Iterator[list[Row]]]
 """Trains batches of GANs, and yields the rows of each as it ends."""
 
 
+def players(n_processes: int) -> AbstractContextManager[Play]:
+    """Give what plays batches; see `workers`."""
+    return workers(n_processes, play_batch)
+
+
 @contextmanager
-def players(n_processes: int) -> Iterator[Play]:
-    """Give what plays batches on several processes, as long as the context lasts; 1 is this one alone."""
+def workers(
+    n_processes: int, work: Callable[[Job], list[Row]]
+) -> Iterator[Callable[[Sequence[Job]], Iterator[list[Row]]]]:
+    """Give what does jobs on several processes, as long as the context lasts; 1 is this one alone."""
     if n_processes <= 1:
-        yield lambda batches: map(play_batch, batches)
+        yield lambda jobs: map(work, jobs)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(n_processes, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
 
-        def play_all(batches: Sequence[Batch]) -> Iterator[list[Row]]:
-            for future in as_completed([pool.submit(play_batch, batch) for batch in batches]):
+        def work_all(jobs: Sequence[Job]) -> Iterator[list[Row]]:
+            for future in as_completed([pool.submit(work, job) for job in jobs]):
                 yield future.result()
 
         try:
-            yield play_all
+            yield work_all
         finally:
             pool.shutdown(cancel_futures=True)
 
