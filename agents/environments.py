@@ -6,7 +6,7 @@ import itertools
 import logging
 import multiprocessing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -44,6 +44,19 @@ def check_id(env_id: str) -> str:
     if name not in known:
         raise ValueError(unknown(env_id, known, "environment"))
     return f"gan_gym:{name}"
+
+
+def make_one(id: str, **kwargs: Any) -> GANEnv:
+    """Make a single environment, unwrapped: what its GANs are like can be asked of it before it is reset.
+
+    Args:
+        id: one of this package's ids.
+        kwargs: arguments of the environment.
+
+    Raises:
+        ValueError: if the id is unknown or an argument wrong.
+    """
+    return cast(GANEnv, gym.make(check_id(id), **kwargs).unwrapped)
 
 
 def discrete_actions(n_knobs: int) -> NDArray[np.float32]:
@@ -127,9 +140,7 @@ def make_env(
 
 def _lay_out(share: Share, n_processes: int | None, n_cores: int) -> Kind:
     """Check a share of the environments, and choose and log its form on so many cores."""
-    env_id, n = check_id(share.id), share.n_envs
-    trial = gym.make(env_id, **share.kwargs).unwrapped  # wrong arguments raise here, not in a worker
-    assert isinstance(trial, GANEnv)
+    trial, n = make_one(share.id, **share.kwargs), share.n_envs  # wrong arguments raise here, not in a worker
     if n_processes is None:
         form = Form.fastest(n, trial.networks, trial.device, n_cores)
     else:
@@ -146,7 +157,7 @@ def _lay_out(share: Share, n_processes: int | None, n_cores: int) -> Kind:
             " or one more" if n % form.n_processes else "",
             form.reason,
         )
-    return Kind(env_id, n, form.n_processes, share.kwargs)
+    return Kind(check_id(share.id), n, form.n_processes, share.kwargs)
 
 
 def _gans(n: int) -> str:

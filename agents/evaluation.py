@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from agents.acting import Agent, Planner, State, decide
 from agents.baselines import find_agent
-from agents.environments import check_id
+from agents.environments import check_id, make_one
 from gan_gym.envs.gan_env import GANEnv
 from gan_gym.envs.vector import GANVectorEnv
 from gan_gym.gan import GANTrainer, family
@@ -160,7 +160,7 @@ def make_vector(id: str, n_envs: int | None, n_episodes: int, env_kwargs: dict[s
     """Build the environments of an evaluation, on test instances unless `env_kwargs` says otherwise."""
     env_id, arguments = check_id(id), {"instances": "test", **env_kwargs}
     if n_envs is None:
-        n_envs = n_envs_for(cast(GANEnv, gym.make(env_id, **arguments).unwrapped).networks)
+        n_envs = n_envs_for(make_one(id, **arguments).networks)
     vector = gym.make_vec(
         env_id, num_envs=min(n_envs, n_episodes), vectorization_mode="vector_entry_point", **arguments
     )

@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
-import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
@@ -23,14 +22,13 @@ from agents.algorithms import Algorithm, find
 from agents.baselines import make_baseline
 from agents.controller import CLIP, Controller, policy_arguments
 from agents.cores import usable_cores
-from agents.environments import check_id, make_env
+from agents.environments import make_env, make_one
 from agents.hiding import hidden_rows, hide
 from agents.imitation import HYPERPARAMETERS, check_can_imitate, imitate
 from agents.mixtures import MIXTURES, Share, shares_of
 from agents.random_state import isolated_random_state
 from agents.validation import KeepBest
 from agents.workers import WorkersVecEnv
-from gan_gym.envs.gan_env import GANEnv
 from gan_gym.gan import family
 from gan_gym.knobs import DEFAULT_KNOBS
 
@@ -239,8 +237,7 @@ def _shares(
 ) -> tuple[Share, ...]:
     """Return the environments to train in; sets `compile` among their arguments where nobody has."""
     first = shares_of(id, None, arguments)[0]
-    trial = gym.make(check_id(first.id), **first.kwargs).unwrapped
-    assert isinstance(trial, GANEnv)
+    trial = make_one(first.id, **first.kwargs)
     if n_envs is None and id not in MIXTURES:
         n_envs = n_envs_that_fit(trial.networks, n_steps, total_timesteps)
     worth_it = worth_compiling(trial.networks, n_envs or first.n_envs, total_timesteps)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.controller import Controller
+from agents.environments import make_one
 from agents.evaluation import evaluate
 from agents.mixtures import Share
 from gan_gym.gan.networks import family
@@ -58,15 +58,10 @@ def validate(
     quality = {}
     for share in shares:
         kwargs = {**share.kwargs, "instances": "validation", "knobs": controller.knobs, "compile": False}
-        n = n_episodes[family(_networks(share))]
+        n = n_episodes[family(make_one(share.id, **share.kwargs).networks)]
         rows = evaluate(controller, share.id, n_episodes=n, seed=FIRST_SEED, env_kwargs=kwargs)
         quality[share.label] = round(float(np.mean([row.final_quality for row in rows])), 4)
     return Validation(timesteps, quality)
-
-
-def _networks(share: Share) -> str:
-    networks: str = gym.make(f"gan_gym:{share.id}", **share.kwargs).unwrapped.networks  # type: ignore[attr-defined]
-    return networks
 
 
 class KeepBest(BaseCallback):

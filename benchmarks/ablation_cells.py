@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import gymnasium as gym
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.acting import Agent
 from agents.controller import Controller
-from agents.environments import check_id, make_env
+from agents.environments import make_env, make_one
 from agents.run_folder import new_folder
 from agents.training import train, worth_compiling
 from benchmarks.ablation_moves import SmallMoves, SmallMovesVecEnv
 from benchmarks.ablation_variants import Variant
 from benchmarks.contestants import digest
 from benchmarks.playing import Batch, Row, play_batch, workers
-from gan_gym.envs.gan_env import GANEnv
 
 ALGO = "ppo"
 TRAINED_IN = "GridGAN-v0"
@@ -113,7 +111,7 @@ def _controller(cell: Cell) -> tuple[Agent, str]:
 def _train(cell: Cell) -> Controller:
     variant, recipe = cell.variant, cell.recipe
     kwargs: dict[str, Any] = {"instances": "train", "knobs": variant.knobs, **variant.kwargs}
-    networks = cast(GANEnv, gym.make(check_id(TRAINED_IN), **kwargs).unwrapped).networks
+    networks = make_one(TRAINED_IN, **kwargs).networks
     kwargs["compile"] = worth_compiling(networks, recipe.n_envs, recipe.total_timesteps)
     vector: VecEnv = make_env(TRAINED_IN, ALGO, recipe.n_envs, seed=cell.seed, n_processes=1, **kwargs)
     if variant.max_factor is not None:

@@ -7,18 +7,16 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import gymnasium as gym
 from tqdm import tqdm
 
-from agents.environments import check_id
+from agents.environments import make_one
 from agents.evaluation import n_envs_for
 from benchmarks.contestants import Contestant
 from benchmarks.lookahead import find
 from benchmarks.playing import Batch, Row, players
 from benchmarks.settings import SETTINGS
-from gan_gym.envs.gan_env import GANEnv
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,7 @@ def _batches(
         groups[cell.setting, knobs[cell.key]].append(run)
     for (setting, _), runs in groups.items():
         kwargs = comparison.settings[setting]
-        trial = cast(GANEnv, gym.make(check_id(comparison.env), **kwargs).unwrapped)
+        trial = make_one(comparison.env, **kwargs)
         n_envs = SETTINGS[setting].n_envs or n_envs_for(trial.networks)
         for first in range(0, len(runs), n_envs):
             part = runs[first : first + n_envs]

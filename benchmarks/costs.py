@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from agents.environments import make_one
 from benchmarks.timing import Ratio
 from gan_gym.envs.gan_env import GANEnv
 from gan_gym.gan import GANTrainer, Source, TrainerConfig, build_networks
@@ -147,8 +147,7 @@ class Costs:
 
     def env(self, env_id: str) -> GANEnv:
         """Make an environment and start a GAN in it."""
-        env = gym.make(f"gan_gym:{env_id}", **self.env_kwargs()).unwrapped
-        assert isinstance(env, GANEnv)
+        env = make_one(env_id, **self.env_kwargs())
         env.reset(seed=0)
         return env
 

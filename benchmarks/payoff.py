@@ -16,20 +16,18 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from agents import imitation
 from agents.controller import Controller
-from agents.environments import check_id
+from agents.environments import make_one
 from agents.mixtures import shares_of
 from benchmarks.comparison_rows import read_rows
 from benchmarks.contestants import fixed
-from gan_gym.envs.gan_env import GANEnv
 
 Course = list[list[float]]
 """`[updates spent, quality]` in order of the first, of the best so far."""
@@ -110,7 +108,7 @@ def controller_course(card: Mapping[str, Any], env: str, searches: Mapping[str, 
             f"a controller was not validated on {env} in its training; train it with gan-gym fit-controller"
         )
     shares = [
-        (share.n_envs, cast(GANEnv, gym.make(check_id(share.id), **share.kwargs).unwrapped))
+        (share.n_envs, make_one(share.id, **share.kwargs))
         for share in shares_of(card["environment"], None, {})
     ]
     n_envs = sum(n for n, _ in shares)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
-import gymnasium as gym
-
-from agents.environments import check_id
-from gan_gym.envs.gan_env import GANEnv
+from agents.environments import make_one
 from gan_gym.names import lookup
 
 PUBLISHED_STEPS = 400_000
@@ -84,7 +81,7 @@ def arguments(name: str, env: str, own: Mapping[str, Any], fraction: float = 1.0
     if setting.by_env and env not in setting.by_env:
         raise ValueError(f"setting '{name}' is of {', '.join(setting.by_env)}, not of {env}; leave it out")
     made = {**own, **setting.kwargs, **setting.by_env.get(env, {})}
-    trial = cast(GANEnv, gym.make(check_id(env), **made).unwrapped)
+    trial = make_one(env, **made)
     made |= {argument: factor * getattr(trial, argument) for argument, factor in setting.factors.items()}
     if setting.n_steps is not None:
         made["inner_steps"] = round(fraction * setting.n_steps / trial.episode_steps)

@@ -20,19 +20,18 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import gymnasium as gym
 import torch
 from tqdm import tqdm
 
-from agents.environments import check_id
+from agents.environments import make_one
 from agents.mixtures import Share, shares_of
 from benchmarks.playing import Play, fitting_processes, players
 from benchmarks.provenance import command, commit
 from benchmarks.search import ETA, N_RUNGS, VALIDATED, Arena, Search, read_log
 from benchmarks.search_space import SPACE
-from gan_gym.envs.gan_env import GANEnv
 from gan_gym.gan import family
 
 NAMES = ("tuned_constant", "tuned_schedule")
@@ -79,7 +78,7 @@ def tune(options: argparse.Namespace, play: Play, command_line: str) -> dict[str
     shares: dict[str, list[Share]] = defaultdict(list)
     for name in options.env:
         for share in shares_of(name, None, {}):
-            shares[family(_make(share).networks)].append(share)
+            shares[family(make_one(share.id, **share.kwargs).networks)].append(share)
     for of, own in shares.items():
         if options.budget < FEWEST * len(own):
             raise ValueError(
@@ -89,7 +88,7 @@ def tune(options: argparse.Namespace, play: Play, command_line: str) -> dict[str
     done = read_log(log)
     content = json.loads(options.out.read_text()) if options.out.is_file() else {}
     for of, own in shares.items():
-        envs = [_make(share) for share in own]
+        envs = [make_one(share.id, **share.kwargs) for share in own]
         arena = Arena(
             own, [env.networks for env in envs], [env.inner_steps * env.episode_steps for env in envs], play
         )
@@ -114,10 +113,6 @@ def tune(options: argparse.Namespace, play: Play, command_line: str) -> dict[str
         content[of] = {**found, "origin": _origin(own, options, command_line)}
         options.out.write_text(json.dumps(content, indent=1) + "\n")
     return content
-
-
-def _make(share: Share) -> GANEnv:
-    return cast(GANEnv, gym.make(check_id(share.id), **share.kwargs).unwrapped)
 
 
 def _origin(shares: Sequence[Share], options: argparse.Namespace, command_line: str) -> dict[str, Any]:
