@@ -1,17 +1,15 @@
-"""Let a policy begin as a copy of a rule, so that reinforcement learning starts from what is known to work.
+"""Let a policy begin as a copy of rules, so that reinforcement learning starts from what is known to work.
 
-The rule's exact settings are turned into moves towards them; the policy learns these moves by regression on
+A rule's exact settings are turned into moves towards them; the policy learns these moves by regression on
 runs that are disturbed on purpose, and its value function the returns that followed.
 """
 
 from __future__ import annotations
 
 import inspect
-import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,9 +18,9 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecNormalize
 from tqdm import tqdm
 
-from agents.acting import Rule, State
+from agents.acting import Rule
 from agents.algorithms import find
-from gan_gym.knobs import Knob
+from agents.demonstrators import Demonstration
 
 N_EPISODES = 5
 """Episodes watched in every environment."""
@@ -31,7 +29,7 @@ DISTURBANCES = (0.0, 0.05, 0.15, 0.4)
 N_EPOCHS = 100
 LOG_STD = -2.0
 """Logarithm of the policy's exploration afterwards: a learning rate moves by half."""
-HYPERPARAMETERS = {"learning_rate": 8e-4, "batch_size": 320, "gae_lambda": 0.9}
+HYPERPARAMETERS = {"learning_rate": 5e-4, "batch_size": 800, "n_epochs": 6, "gae_lambda": 0.9}
 """Calmer updates than from scratch."""
 
 Array = NDArray[np.float32]
@@ -45,18 +43,6 @@ def check_can_imitate(algo: str) -> None:
     """
     if "clip_range" not in inspect.signature(find(algo).load()).parameters:
         raise ValueError(f"{algo} cannot imitate; the algorithm must be ppo")
-
-
-def move_towards(target: Mapping[str, float], info: Mapping[str, Any], knobs: Sequence[Knob]) -> Array:
-    """Return the action, `(k,)` in [-1, 1], that brings every knob as near to its target as one move can."""
-    moves = [
-        math.log(max(target[knob.name], knob.low) / max(info[knob.name], knob.low))
-        / math.log(knob.max_factor)
-        if knob.name in target
-        else 0.0
-        for knob in knobs
-    ]
-    return np.clip(np.array(moves, np.float32), -1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -74,34 +60,28 @@ class Watched:
 
 
 def watch(
-    rule: Rule, vector: VecNormalize, n_episodes: int, gamma: float, seed: int, progress: bool
+    rules: Sequence[Rule], vector: VecNormalize, n_episodes: int, gamma: float, seed: int, progress: bool
 ) -> Watched:
-    """Let a rule act in all environments, disturbed, and write down what it saw and wanted."""
+    """Let a rule act in each environment, disturbed, and write down what it saw and wanted."""
     rng = np.random.default_rng(seed)
     n = vector.num_envs
-    knobs, networks = vector.get_attr("knobs"), vector.get_attr("networks")
+    demonstration = Demonstration(rules, vector)
     disturbance = np.array([DISTURBANCES[i % len(DISTURBANCES)] for i in range(n)])[:, None]
     n_steps = n_episodes * max(vector.get_attr("episode_steps"))
-    states: list[State] = [None] * n
-    vector.reset()
     rows: list[tuple[Array, Array, Array, NDArray[np.bool_]]] = []
     for _ in tqdm(range(n_steps), desc="watching the rule", unit="step", disable=not progress, delay=2):
-        moves = np.zeros((n, len(knobs[0])), np.float32)
-        for i, (_, info) in enumerate(vector.env_method("current")):
-            settings, states[i] = rule.settings({**info, "networks": networks[i]}, states[i])
-            moves[i] = move_towards(settings, info, knobs[i])
+        moves = demonstration.moves()
         seen = np.array(vector.get_original_obs(), np.float32)
         disturbed = np.clip(moves + disturbance * rng.normal(size=moves.shape), -1, 1).astype(np.float32)
-        _, rewards, dones, _ = vector.step(disturbed)
-        states = [None if done else state for done, state in zip(dones, states, strict=True)]
-        rows.append((seen, moves, np.array(rewards, np.float32), dones))
+        rewards, dones, _ = demonstration.step(disturbed)
+        rows.append((seen, moves, rewards, dones))
     returns = np.zeros((n_steps, n), np.float32)
     following = np.zeros(n, np.float32)
     for t in reversed(range(n_steps)):
         _, _, rewards, dones = rows[t]
         following = rewards + gamma * following * ~dones
         returns[t] = following
-    weights = np.broadcast_to(_weights(networks), (n_steps, n)).astype(np.float32)
+    weights = np.broadcast_to(_weights(demonstration.networks), (n_steps, n)).astype(np.float32)
     return Watched(np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows]), returns, weights)
 
 
@@ -112,13 +92,27 @@ def _weights(networks: Sequence[str]) -> Array:
 
 
 def imitate(
-    policy: ActorCriticPolicy, rule: Rule, vector: VecNormalize, *, gamma: float, seed: int, progress: bool
+    policy: ActorCriticPolicy,
+    rules: Sequence[Rule],
+    vector: VecNormalize,
+    *,
+    gamma: float,
+    seed: int,
+    progress: bool,
 ) -> float:
-    """Fit a policy to a rule's moves, its value function to the returns; return the RMS error of the moves.
+    """Fit a policy to rules' moves, its value function to the returns; return the RMS error of the moves.
 
     The normaliser of `vector` learns its statistics from the same runs.
+
+    Args:
+        policy: what is fitted.
+        rules: one for each environment.
+        vector: the environments.
+        gamma: discount of the returns.
+        seed: of the disturbances and batches.
+        progress: whether to show progress bars.
     """
-    watched = watch(rule, vector, N_EPISODES, gamma, seed, progress)
+    watched = watch(rules, vector, N_EPISODES, gamma, seed, progress)
     normalised = vector.normalize_obs(watched.observations.reshape(-1, watched.observations.shape[-1]))
     seen = torch.as_tensor(np.asarray(normalised), dtype=torch.float32)
     moves = torch.as_tensor(watched.moves).flatten(0, 1)

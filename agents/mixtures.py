@@ -30,19 +30,24 @@ class Share:
         return f"{self.id} {self.name}".strip()
 
 
+_POINTS = (
+    Share("GridGAN-v0", 24),
+    Share("GridGAN-v0", 16, {"spacing": 2.0}, "sharp"),
+    Share("GridGAN-v0", 16, {"spacing": 0.5}, "dense"),
+    Share("GridGAN-v0", 16, {"std": 0.1}, "blunt"),
+)
+_IMAGES = (
+    Share("StackedDigitsGAN-v0", 1, {"inner_steps": 12, "compile": False}),
+    Share("HistoGAN-v0", 1, {"image_size": 16, "batch_size": 16, "inner_steps": 12, "compile": False}),
+)
 MIXTURES: dict[str, tuple[Share, ...]] = {
-    "mixture": (
-        Share("GridGAN-v0", 16),
-        Share("GridGAN-v0", 8, {"spacing": 2.0}, "sharp"),
-        Share("GridGAN-v0", 8, {"spacing": 0.5}, "dense"),
-        Share("GridGAN-v0", 8, {"std": 0.1}, "blunt"),
-        Share("StackedDigitsGAN-v0", 2, {"inner_steps": 12, "compile": False}),
-        Share("HistoGAN-v0", 2, {"image_size": 16, "batch_size": 16, "inner_steps": 12, "compile": False}),
-    ),
+    "points": _POINTS,
+    "images": _IMAGES,
+    "mixture": (*_POINTS, *_IMAGES),
 }
-"""Mixtures by name, to be given where an environment's id is. `mixture`: grids that ask for different noise
-and rates, so that a controller has to look, and a few small GANs on stacked digits and on the embedded tissue
-(whose updates gain nothing by being compiled)."""
+"""Mixtures by name, to be given where an environment's id is. `points`: grids that ask for different noise
+and rates, so that a controller has to look. `images`: small GANs on stacked digits and on the embedded
+tissue, whose updates gain nothing by being compiled. `mixture`: all of them."""
 
 
 def shares_of(id: str, n_envs: int | None, kwargs: Mapping[str, Any]) -> tuple[Share, ...]:

@@ -22,6 +22,7 @@ from agents.algorithms import Algorithm, find
 from agents.baselines import make_baseline
 from agents.controller import CLIP, Controller, policy_arguments
 from agents.cores import usable_cores
+from agents.demonstrators import best_variants
 from agents.environments import make_env, make_one
 from agents.hiding import hidden_rows, hide
 from agents.imitation import HYPERPARAMETERS, check_can_imitate, imitate
@@ -34,6 +35,8 @@ from gan_gym.knobs import DEFAULT_KNOBS
 
 logger = logging.getLogger(__name__)
 
+N_EPISODES_TRIED = 9
+"""Episodes of each environment in which variants of a rule are tried."""
 MIN_ROLLOUTS = 10
 """Rollouts an algorithm is given at least, before environments are added."""
 MIN_COMPILED = 50_000
@@ -116,6 +119,16 @@ def _demonstrator(imitated: str | Rule | None, algo: str) -> Rule | None:
     return agent
 
 
+def _demonstrators(rule: Rule, vector: VecEnv, kinds: Sequence[str], progress: bool) -> Sequence[Rule]:
+    """Return the rule to imitate in each environment: of several kinds, each has its best variant."""
+    if len(set(kinds)) < 2:
+        return [rule] * vector.num_envs
+    best = best_variants(rule, vector, kinds, N_EPISODES_TRIED, progress=progress)
+    for kind, variant in dict(zip(kinds, best, strict=True)).items():
+        logger.info("%s: rates x %g, noise x %g", kind, variant.rates, variant.noise)
+    return best
+
+
 def worth_compiling(networks: str, n_envs: int, total_timesteps: int) -> bool:
     """Return whether compiled updates of these GANs save more time than compiling takes.
 
@@ -162,7 +175,8 @@ def train(
         env_kwargs: arguments of the environment where `id` is a name; unless given, `instances="train"`, and
             `compile=True` where that saves time (`worth_compiling`).
         imitated: a rule, or the name of a baseline, whose moves the policy begins with
-            (`agents.imitation`); `None` begins at random.
+            (`agents.imitation`); in a mixture those of the variant that suits each kind of environment
+            (`agents.demonstrators`); `None` begins at random.
         validated: whether to try the policy on validation instances as it learns, and return the best one
             (`agents.validation`) rather than the last; where `id` is a name.
         hidden: groups of rows (`gan_gym.observations.GROUPS`) that are hidden from the agent, and from the
@@ -189,7 +203,7 @@ def train(
             vector = make_env(id, algo, n_envs, seed=seed, n_processes=n_processes, **arguments)
             stack.callback(vector.close)  # its processes end also where training fails
         else:
-            vector = id
+            vector, shares = id, ()
         settings = _settings(algorithm, vector.num_envs, rule, hyperparameters)
         normalised = VecNormalize(vector, gamma=settings.get("gamma", 1.0), clip_obs=CLIP)
         hide(normalised, rows)
@@ -203,8 +217,10 @@ def train(
             **settings,
         )
         if rule is not None:
+            kinds = [share.label for share in shares for _ in range(share.n_envs)]
+            rules = _demonstrators(rule, vector, kinds, progress)
             policy = cast(ActorCriticPolicy, model.policy)
-            error = imitate(policy, rule, normalised, gamma=settings["gamma"], seed=seed, progress=progress)
+            error = imitate(policy, rules, normalised, gamma=settings["gamma"], seed=seed, progress=progress)
             logger.info("imitates %s to an RMS error of %.3f a move", type(rule).__name__, error)
         if log_dir is not None:
             model.set_logger(configure(str(log_dir), ["tensorboard"]))

@@ -14,9 +14,9 @@ import pytest
 
 import agents
 from agents.controller import Controller
+from agents.demonstrators import move_towards
 from agents.environments import make_env
 from agents.hiding import hidden_rows
-from agents.imitation import move_towards
 from benchmarks.ablation import main
 from benchmarks.ablation_cells import PLAYED_IN, Cell, Recipe, play_cell
 from benchmarks.ablation_moves import SmallMoves, SmallMovesVecEnv, shares
