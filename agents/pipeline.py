@@ -22,6 +22,7 @@ from agents.planning import Plan, make_plan
 from agents.report import write_report
 from agents.run_controller import keep_baseline, keep_controller
 from agents.run_folder import check_new, create_run, new_folder, read_config
+from agents.run_lock import locked
 from agents.stopping import StopRequest
 from agents.summary import write_summary
 from gan_gym.checkpoint import replace_file
@@ -55,7 +56,8 @@ def run_train(config: TrainConfig) -> int:
     if not config.resume:
         create_run(out, plan.config)
     try:
-        code = execute(plan)
+        with locked(out):
+            code = execute(plan)
     except KeyboardInterrupt:
         code = EXIT_RESUMABLE
     if code == EXIT_RESUMABLE:
