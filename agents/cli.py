@@ -19,12 +19,11 @@ from typing import Any
 import gan_gym
 from agents import config
 from agents.faults import message_for_user
-from agents.stopping import Interruptible
+from agents.stopping import EXIT_RESUMABLE, Interruptible
 from gan_gym.names import unknown
 
 EXIT_FAULT = 1
 EXIT_WRONG_INPUT = 2
-EXIT_RESUMABLE = 85
 QUIET = {"TORCH_CPP_LOG_LEVEL": "ERROR", "HF_HUB_VERBOSITY": "critical"}
 """Libraries that write to stderr by themselves; what matters of it, their exceptions say too."""
 

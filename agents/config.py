@@ -123,6 +123,8 @@ class FitSNNConfig:
     of the fitted network that ships, which is refined in a fraction of the steps."""
     weights: str | None = None
     """safetensors file with weights of the preset's backbone to start from, with timm's keys."""
+    resume: bool = False
+    """Continue a fit that was stopped; give the other options as they were."""
     seed: int = 0
     """Seed of everything random."""
     device: str = "auto"

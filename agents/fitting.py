@@ -14,10 +14,12 @@ from pathlib import Path
 import torch
 
 from agents.config import FitSNNConfig
+from agents.fit_checkpoints import FitCheckpoints, digest, digest_file, fit_folder, under_way, was_stopped
 from agents.input_data import read_patches
 from agents.run_folder import check_new, new_folder
 from agents.snn_start import STAGES, Start, check_start, starting_model, starting_stages
 from agents.splitting import split_held_out
+from agents.stopping import EXIT_RESUMABLE
 from gan_gym.data.patches import PatchSet
 from gan_gym.devices import resolve_device
 from snn.evaluation import evaluate
@@ -52,6 +54,9 @@ def fit_snn(
 ) -> float | None:
     """Fit an MFT-SNN and move it to `folder` by rename, with its history as JSON and as a picture.
 
+    A fit of the same that was stopped is continued from its newest checkpoint, beside `folder`, and ends as
+    one that never stopped.
+
     Args:
         train: what is fitted on; classes only refine the network.
         held_out: what is measured on.
@@ -67,13 +72,22 @@ def fit_snn(
         The verification AUC on held-out patches, `None` where these are too few.
 
     Raises:
-        ValueError: if preset, start, weights and data do not go together, or the loss overflows.
+        ValueError: if preset, start, weights and data do not go together, the loss overflows, or the fit that
+            was stopped was another.
     """
     model = starting_model(preset, start, weights, seed)
     plan = starting_stages(preset, start) if stages is None else tuple(stages)
     labelled = len(train.classes) > 1
     regions = _regions(train)
     measured = len(held_out) >= MIN_HELD_OUT
+    conditions = {
+        "preset": preset,
+        "start": start if weights is None else digest_file(weights),
+        "stages": [asdict(stage) for stage in plan],
+        "seed": seed,
+        "data": [digest(images) for images in (train.images, train.labels, held_out.images)],
+    }
+    checkpoints = FitCheckpoints(folder, conditions)
     try:
         history = finetune(
             model,
@@ -86,8 +100,11 @@ def fit_snn(
             seed=seed,
             device=str(device),
             progress=True,
+            start=checkpoints.load(),
+            keep=checkpoints.save,
         )
     except FloatingPointError as error:
+        checkpoints.remove()
         raise ValueError(str(error)) from error
     known = _sample(held_out.images, N_MEASURED)
     found = evaluate(model, known, seed=seed, device=str(device)) if measured else None
@@ -108,6 +125,7 @@ def fit_snn(
         course = {"final_auc": history.final_auc, "rows": history.as_dicts()}
         (part / "history.json").write_text(json.dumps(course) + "\n")
         (part / "history.png").write_bytes(draw_history(history))
+    checkpoints.remove()
     return None if found is None else found.auc
 
 
@@ -124,6 +142,7 @@ def run_fit_snn(config: FitSNNConfig) -> int:
     began = time.monotonic()
     device = resolve_device(config.device)
     out = check_new(config.out, "model")
+    _check_stopped(out, config)
     loaded = read_patches(
         None if config.data == "embedded" else config.data,
         config.image_size,
@@ -142,17 +161,24 @@ def run_fit_snn(config: FitSNNConfig) -> int:
         )
     _warn_of_single_patches(train)
     print(_planned(stages, with_regions=_regions(train) is not None), flush=True)
-    auc = fit_snn(
-        train,
-        held_out,
-        out,
-        start=config.start,
-        seed=config.seed,
-        device=device,
-        preset=config.preset,
-        weights=config.weights,
-        stages=stages,
-    )
+    try:
+        with under_way(out):
+            auc = fit_snn(
+                train,
+                held_out,
+                out,
+                start=config.start,
+                seed=config.seed,
+                device=device,
+                preset=config.preset,
+                weights=config.weights,
+                stages=stages,
+            )
+    except KeyboardInterrupt:
+        if not was_stopped(out):
+            raise
+        print("stopped; continue with the same command and --resume")
+        return EXIT_RESUMABLE
     figure = "not measured (too few held-out patches)" if auc is None else f"{auc:.3f}"
     print(
         f"verification AUC on {len(_sample(held_out.images, N_MEASURED))} held-out patches "
@@ -160,6 +186,21 @@ def run_fit_snn(config: FitSNNConfig) -> int:
     )
     print(f"model, history.json and history.png in {config.out}, after {time.monotonic() - began:.0f} s")
     return 0
+
+
+def _check_stopped(out: Path, config: FitSNNConfig) -> None:
+    """Check that a fit that was stopped is continued, and that there is one where it should be.
+
+    Raises:
+        ValueError: if not.
+    """
+    if was_stopped(out) and not config.resume:
+        raise ValueError(
+            f"a fit of '{config.out}' was stopped; continue it with --resume, or remove "
+            f"'{fit_folder(out)}' to begin anew"
+        )
+    if config.resume and not was_stopped(out):
+        raise ValueError(f"there is no fit of '{config.out}' to continue; leave --resume out")
 
 
 def _sample(images: torch.Tensor, most: int) -> torch.Tensor:

@@ -23,7 +23,7 @@ from agents.report import write_report
 from agents.run_controller import keep_baseline, keep_controller
 from agents.run_folder import check_new, create_run, new_folder, read_config
 from agents.run_lock import locked
-from agents.stopping import StopRequest
+from agents.stopping import EXIT_RESUMABLE, StopRequest
 from agents.summary import write_summary
 from gan_gym.checkpoint import replace_file
 from gan_gym.envs.histogan import HistoGANEnv
@@ -32,7 +32,6 @@ from snn.siamese import SiameseNet
 
 logger = logging.getLogger(__name__)
 
-EXIT_RESUMABLE = 85
 N_EVALUATED = 1000
 """Most patches a side in the final evaluation."""
 

@@ -36,7 +36,7 @@ def locked(folder: Path) -> Iterator[None]:
             f"'{folder}' is in use by {_owner(folder)}; wait until it has ended, or stop it"
         ) from None
     except (OSError, NotImplementedError) as error:
-        logger.warning("'%s' cannot be locked (%s); make sure that no other process writes to it", folder, error)
+        logger.warning("'%s' cannot be locked (%s); let no other process write to it", folder, error)
         yield
         return
     owner = folder / _OWNER

@@ -11,6 +11,10 @@ SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")
 """Signals that ask for an end; batch systems send the last two before they take a machine away."""
 
 
+EXIT_RESUMABLE = 85
+"""Exit code of what was stopped and can be continued."""
+
+
 class Interruptible:
     """While entered, a signal raises `KeyboardInterrupt`; the handlers before are put back at the end."""
 

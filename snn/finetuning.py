@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,6 +52,16 @@ class History:
         return [asdict(row) for row in self.rows]
 
 
+@dataclass(frozen=True)
+class FitState:
+    """Where a fine-tuning stands between two steps: enough to go on as if it had never stopped."""
+
+    tensors: dict[str, Tensor]
+    """Weights and the optimizer's moments, by name."""
+    values: dict[str, Any]
+    """JSON-able: the stage, the step in it, and the history so far."""
+
+
 def finetune(
     model: SiameseNet,
     images: Tensor,
@@ -64,6 +75,9 @@ def finetune(
     device: str = "cpu",
     progress: bool = True,
     on_step: Callable[[HistoryRow], None] | None = None,
+    start: FitState | None = None,
+    keep: Callable[[FitState], None] | None = None,
+    keep_every: int = 100,
 ) -> History:
     """Fit `model` in place, stage by stage, unfreezing the backbone from its head downwards within each.
 
@@ -87,9 +101,13 @@ def finetune(
         device: where the network is trained.
         progress: whether a progress bar is shown.
         on_step: called with each row of the history as it is made.
+        start: where to go on, given the same model, data, stages and seed; `None` begins.
+        keep: called every `keep_every` steps with where the fine-tuning stands.
+        keep_every: steps.
 
     Raises:
-        ValueError: if there are fewer than two images or shapes disagree.
+        ValueError: if there are fewer than two images or shapes disagree, or `start` is of another
+            fine-tuning.
         FloatingPointError: if the loss is not finite.
     """
     _check(images, labels, "images")
@@ -104,24 +122,35 @@ def finetune(
         if stage not in plan:
             logger.info("stage %r is left out: there are no slides or regions to fit it on", stage.name)
     model.to(device).eval()  # eval: frozen running statistics, no dropout; gradients still flow
-    history = History()
+    history = History() if start is None else History([HistoryRow(**row) for row in start.values["rows"]])
     bar = tqdm(
-        total=sum(stage.n_steps for stage in plan), desc="fit MFT-SNN", unit="step", disable=not progress
+        total=sum(stage.n_steps for stage in plan),
+        initial=len(history.rows),
+        desc="fit MFT-SNN",
+        unit="step",
+        disable=not progress,
     )
+    first = 0 if start is None else int(start.values["stage"])
     with bar:
-        for number, stage in enumerate(plan):
+        for number, stage in enumerate(plan[first:], first):
             source = images, labels
             if stage.source == "regions":
                 assert regions is not None
                 source = regions, region_labels
             sampler = PairSampler(*source, _as_drawn(stage), (seed, number))
             objective = make_objective(model, stage, device, seed)
-            for row in _run(model, stage, sampler, objective, len(history.rows), validation, seed, device):
+            fit = _StageFit(model, stage, sampler, objective, validation, seed, device)
+            if start is not None and number == first:
+                fit.restore(start)
+            while fit.step < stage.n_steps:
+                row = fit.train(len(history.rows))
                 history.rows.append(row)
                 bar.update()
                 bar.set_postfix_str(f"{stage.name}, loss {row.loss:.3f}", refresh=False)
                 if on_step is not None:
                     on_step(row)
+                if keep is not None and len(history.rows) % keep_every == 0:
+                    keep(fit.state(number, history))
     model.requires_grad_(True)
     if validation is not None:
         history.final_auc = _validate(model, validation, plan[-1], seed, device)
@@ -143,47 +172,95 @@ def trainable_units(
     return [above, *units[: math.ceil(share * len(units) - 1e-9)]]
 
 
-def _run(
-    model: SiameseNet,
-    stage: Stage,
-    sampler: PairSampler,
-    objective: Objective,
-    first_step: int,
-    validation: tuple[Tensor, Tensor | None] | None,
-    seed: int,
-    device: str,
-) -> Iterator[HistoryRow]:
-    """Train one stage, yielding a row a step."""
-    every = trainable_units(model, 1.0, objective.top)
-    rates = [stage.lr * stage.layer_decay**depth for depth in range(len(every))]
-    optimizer = torch.optim.AdamW(
-        [{"params": unit, "lr": rate} for unit, rate in zip(every, rates, strict=True)], weight_decay=1e-4
-    )
-    trained: list[torch.nn.Parameter] = []
-    share = -1.0
-    for step in range(stage.n_steps):
-        auc = None
-        if stage.unfrozen_share(step) != share:
-            share = stage.unfrozen_share(step)
-            model.requires_grad_(False)
-            trained = [p for unit in trainable_units(model, share, objective.top) for p in unit]
-            for parameter in trained:
-                parameter.requires_grad_(True)
-            if validation is not None:
-                auc = _validate(model, validation, stage, seed, device)
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * _schedule((step + 1) / stage.n_steps)
-        loss = objective.loss(sampler.batch(step))
+class _StageFit:
+    """One stage under way."""
+
+    def __init__(
+        self,
+        model: SiameseNet,
+        stage: Stage,
+        sampler: PairSampler,
+        objective: Objective,
+        validation: tuple[Tensor, Tensor | None] | None,
+        seed: int,
+        device: str,
+    ) -> None:
+        self.model, self.stage, self.sampler, self.objective = model, stage, sampler, objective
+        self.validation, self.seed, self.device = validation, seed, device
+        self.step = 0
+        every = trainable_units(model, 1.0, objective.top)
+        self._rates = [stage.lr * stage.layer_decay**depth for depth in range(len(every))]
+        self._optimizer = torch.optim.AdamW(
+            [{"params": unit, "lr": rate} for unit, rate in zip(every, self._rates, strict=True)],
+            weight_decay=1e-4,
+        )
+        self._share = -1.0
+        self._trained: list[torch.nn.Parameter] = []
+
+    def train(self, n_before: int) -> HistoryRow:
+        """Do one step; `n_before` were done since the beginning of the first stage."""
+        stage, auc = self.stage, None
+        if stage.unfrozen_share(self.step) != self._share:
+            self._unfreeze(stage.unfrozen_share(self.step))
+            if self.validation is not None:
+                auc = _validate(self.model, self.validation, stage, self.seed, self.device)
+        for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = rate * _schedule((self.step + 1) / stage.n_steps)
+        loss = self.objective.loss(self.sampler.batch(self.step))
         if not math.isfinite(value := loss.item()):
             raise FloatingPointError(
-                f"the loss of stage {stage.name!r} is {value} at step {step}; lower its lr={stage.lr} or "
-                "begin from other weights"
+                f"the loss of stage {stage.name!r} is {value} at step {self.step}; lower its "
+                f"lr={stage.lr} or begin from other weights"
             )
-        optimizer.zero_grad(set_to_none=True)  # frozen parameters have no gradient and are skipped
+        self._optimizer.zero_grad(set_to_none=True)  # frozen parameters have no gradient and are skipped
         torch.autograd.backward(loss)
-        clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        yield HistoryRow(stage.name, first_step + step, value, auc, sum(p.numel() for p in trained))
+        clip_grad_norm_(self._trained, 1.0)
+        self._optimizer.step()
+        self.step += 1
+        return HistoryRow(stage.name, n_before, value, auc, sum(p.numel() for p in self._trained))
+
+    def state(self, number: int, history: History) -> FitState:
+        """Return copies of all that the next steps depend on."""
+        tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"top/{i}": parameter for i, parameter in enumerate(self.objective.top)}
+        for i, moments in self._optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{i}/{name}": tensor for name, tensor in moments.items()}
+        copies = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+        return FitState(copies, {"stage": number, "step": self.step, "rows": history.as_dicts()})
+
+    def restore(self, state: FitState) -> None:
+        """Go to where another fit of this stage stood.
+
+        Raises:
+            ValueError: if that one had other weights.
+        """
+        moments: dict[int, dict[str, Tensor]] = {}
+        weights: dict[str, Tensor] = {}
+        try:
+            for name, tensor in state.tensors.items():
+                kind, _, own = name.partition("/")
+                if kind == "model":
+                    weights[own] = tensor
+                elif kind == "optimizer":
+                    index, _, moment = own.partition("/")
+                    moments.setdefault(int(index), {})[moment] = tensor
+            self.model.load_state_dict(weights)
+            with torch.no_grad():
+                for i, parameter in enumerate(self.objective.top):
+                    parameter.copy_(state.tensors[f"top/{i}"])
+            groups = self._optimizer.state_dict()["param_groups"]
+            self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise ValueError(f"the fit that was stopped had another network ({error}); begin anew") from error
+        self.step = int(state.values["step"])
+        self._unfreeze(self.stage.unfrozen_share(self.step - 1))
+
+    def _unfreeze(self, share: float) -> None:
+        self._share = share
+        self.model.requires_grad_(False)
+        self._trained = [p for unit in trainable_units(self.model, share, self.objective.top) for p in unit]
+        for parameter in self._trained:
+            parameter.requires_grad_(True)
 
 
 def _validate(

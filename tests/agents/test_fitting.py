@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+import agents.fit_checkpoints
 import agents.fitting
 import agents.training
 from agents import Controller
@@ -186,3 +187,67 @@ def test_fits_a_controller_that_can_be_used(gan_gym_command, tmp_path, train_qui
     assert sorted(p.name for p in (tmp_path / "c").iterdir()) == ["controller.json", "policy.safetensors"]
     assert train_quickly(tmp_path / "run", controller=tmp_path / "c", n_images=16) == 0
     assert train_quickly(tmp_path / "other", controller=tmp_path / "c", knobs="g_lr") == 2
+
+
+class Killed(BaseException):
+    pass
+
+
+def _kill_at_save(monkeypatch: pytest.MonkeyPatch, nth: int, error: type[BaseException] = Killed) -> None:
+    """Stop the fit right after its nth checkpoint; one is written every step."""
+    save, n = agents.fit_checkpoints.FitCheckpoints.save, 0
+
+    def save_and_die(self, state) -> None:
+        nonlocal n
+        save(self, state)
+        n += 1
+        if n == nth:
+            raise error
+
+    monkeypatch.setattr(agents.fit_checkpoints.FitCheckpoints, "save", save_and_die)
+
+
+@pytest.fixture
+def kept_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    finetune = agents.fitting.finetune
+    monkeypatch.setattr(agents.fitting, "finetune", lambda *a, **k: finetune(*a, **k, keep_every=1))
+
+
+def test_a_killed_fit_goes_on_and_ends_as_an_undisturbed_one(
+    gan_gym_command, patch_folder, tmp_path, small_paper, kept_every_step, monkeypatch, capsys
+) -> None:
+    def fit(name: str, *flags: object) -> int:
+        return gan_gym_command(
+            "fit-snn", *_options(patch_folder, "--preset", "paper", "--out", tmp_path / name, *flags)
+        )
+
+    assert fit("whole") == 0
+    for nth in (1, 2, 1):  # in the first stage, where it ends, and in the last
+        with monkeypatch.context() as patch:
+            _kill_at_save(patch, nth)
+            with pytest.raises(Killed):
+                fit("killed", *([] if nth == 1 and not (tmp_path / ".killed.fit").exists() else ["--resume"]))
+        assert not (tmp_path / "killed").exists()
+    assert fit("killed") == 2
+    assert "continue it with --resume, or remove" in capsys.readouterr().err
+    assert fit("killed", "--resume", "--seed", 1) == 2
+    assert "the fit that was stopped had another seed" in capsys.readouterr().err
+    assert fit("killed", "--resume") == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["killed", "whole"]
+    for file in ("model.safetensors", "history.json", "history.png"):
+        assert (tmp_path / "killed" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+
+
+def test_a_signal_leaves_a_fit_to_continue(
+    gan_gym_command, patch_folder, tmp_path, short_stages, kept_every_step, monkeypatch, capsys
+) -> None:
+    flags = _options(patch_folder, "--start", "shipped", "--out", tmp_path / "snn")
+    assert gan_gym_command("fit-snn", *flags, "--resume") == 2
+    assert "there is no fit of" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    with monkeypatch.context() as patch:
+        _kill_at_save(patch, 1, KeyboardInterrupt)
+        assert gan_gym_command("fit-snn", *flags) == 85
+    assert "continue with the same command and --resume" in capsys.readouterr().out
+    assert gan_gym_command("fit-snn", *flags, "--resume") == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["snn"]

@@ -66,7 +66,7 @@ def test_a_file_system_without_locks_only_warns(tmp_path, monkeypatch, caplog, e
     monkeypatch.setattr(filelock.FileLock, "acquire", acquire)
     with locked(tmp_path):
         pass
-    assert "make sure that no other process writes to it" in caplog.text
+    assert "let no other process write to it" in caplog.text
 
 
 def test_a_run_in_use_is_not_resumed(train_quickly, tmp_path, capsys, monkeypatch) -> None:

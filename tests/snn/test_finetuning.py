@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import math
 import random
@@ -165,3 +166,56 @@ def test_every_miner_changes_what_is_learned(start: SiameseNet, miner: str) -> N
     mined = _fitted(start, 0, replace(stage, miner=miner)).head[1].weight
     assert bool(torch.isfinite(mined).all())
     assert not torch.equal(plain, mined)
+
+
+STAGES = (
+    Stage("copies", n_steps=4, batch_size=8, objective="reconstruction", unfreeze=((0.0, 1.0),)),
+    Stage("first", n_steps=6, batch_size=8, unfreeze=((0.0, 0.0), (0.5, 0.5))),
+    Stage("second", n_steps=5, batch_size=8, unfreeze=((0.0, 0.5), (0.6, 1.0))),
+)
+
+
+@pytest.mark.parametrize("stopped_after", [1, 3, 4, 5, 7, 10, 14, 15])
+def test_a_fit_goes_on_where_it_was_stopped(start: SiameseNet, stopped_after: int) -> None:
+    """Weights and history end as those of an undisturbed fit, bit by bit."""
+    images, validation = _textures(24, 0), (_textures(16, 1), None)
+    arguments = {"stages": STAGES, "validation": validation, "seed": 3, "progress": False}
+    whole, states = copy.deepcopy(start), []
+    undisturbed = finetune(whole, images, keep=states.append, keep_every=1, **arguments)
+    state = states[stopped_after - 1]
+    assert len(state.values["rows"]) == stopped_after
+    resumed = copy.deepcopy(start)
+    assert finetune(resumed, images, start=state, **arguments) == undisturbed
+    weights = resumed.state_dict()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in whole.state_dict().items())
+
+
+def test_what_is_kept_is_a_copy_and_json_able(start: SiameseNet) -> None:
+    states: list = []
+    finetune(
+        copy.deepcopy(start),
+        _textures(24, 0),
+        stages=STAGES,
+        keep=states.append,
+        keep_every=5,
+        progress=False,
+    )
+    assert [len(state.values["rows"]) for state in states] == [5, 10, 15]
+    assert json.loads(json.dumps(states[0].values)) == states[0].values
+    name = "model/head.1.weight"
+    assert not torch.equal(states[0].tensors[name], states[1].tensors[name])
+
+
+def test_the_state_of_another_network_is_refused(start: SiameseNet) -> None:
+    states: list = []
+    finetune(
+        copy.deepcopy(start),
+        _textures(24, 0),
+        stages=STAGES[1:],
+        keep=states.append,
+        progress=False,
+        keep_every=3,
+    )
+    other = SiameseNet(depth=2, embedding_dim=8, min_size=16)
+    with pytest.raises(ValueError, match="had another network"):
+        finetune(other, _textures(24, 0), stages=STAGES[1:], start=states[0], progress=False)

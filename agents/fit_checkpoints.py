@@ -1,0 +1,100 @@
+"""Checkpoints of a fit under way, in a hidden folder beside what it will be: a killed fit goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from agents.run_lock import locked
+from gan_gym.checkpoint import load_checkpoint, save_checkpoint
+from snn.finetuning import FitState
+
+logger = logging.getLogger(__name__)
+
+
+def fit_folder(out: Path) -> Path:
+    """Return where the checkpoints of a fit lie that will be `out`."""
+    return out.with_name(f".{out.name}.fit")
+
+
+def was_stopped(out: Path) -> bool:
+    """Say whether there is a fit to continue."""
+    return any(fit_folder(out).glob("ckpt-*"))
+
+
+@contextmanager
+def under_way(out: Path) -> Iterator[None]:
+    """Hold the fit of `out` against other processes; nothing is left of one without a checkpoint.
+
+    Raises:
+        ValueError: if another process holds it.
+    """
+    folder = fit_folder(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        try:
+            yield
+        finally:
+            if not was_stopped(out):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+class FitCheckpoints:
+    """The checkpoints of one fit.
+
+    Args:
+        out: what the fit will be.
+        conditions: JSON-able; all that the fit depends on: one made under others is not continued.
+    """
+
+    def __init__(self, out: Path, conditions: Mapping[str, Any]) -> None:
+        self.folder = fit_folder(out)
+        self._conditions = json.loads(json.dumps(conditions))
+
+    def load(self) -> FitState | None:
+        """Return where a fit that was stopped stood; `None` where there is nothing to continue.
+
+        Raises:
+            CheckpointError: if no checkpoint is whole.
+            ValueError: if that fit was made under other conditions; names them.
+        """
+        found = load_checkpoint(self.folder)
+        if found is None:
+            return None
+        tensors, values = found
+        before = values["conditions"]
+        if changed := [name for name, value in self._conditions.items() if before.get(name) != value]:
+            raise ValueError(
+                f"the fit that was stopped had another {', '.join(changed)}; give the same, or remove "
+                f"'{self.folder}' to begin anew"
+            )
+        logger.info("continues a fit after %d steps", len(values["fit"]["rows"]))
+        return FitState(tensors, values["fit"])
+
+    def save(self, state: FitState) -> None:
+        """Write a checkpoint; only the newest two stay."""
+        values = {"conditions": self._conditions, "fit": state.values}
+        save_checkpoint(self.folder, len(state.values["rows"]), state.tensors, values)
+
+    def remove(self) -> None:
+        """Remove all: the fit is done, or failed for good."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def digest(data: Tensor) -> str:
+    """Return a hash of images or labels, by which a fit knows its data again."""
+    return hashlib.sha256(data.contiguous().numpy().tobytes()).hexdigest()
+
+
+def digest_file(path: str | Path) -> str:
+    """Return a hash of a file."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
