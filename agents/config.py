@@ -171,6 +171,8 @@ class FitControllerConfig:
     seeds: int = 1
     """Controllers trained, with seeds from `seed` on; all are kept, and the best on validation instances is
     the one in `out` itself."""
+    resume: bool = False
+    """Continue a training that was stopped; give the other options as they were."""
 
     def __post_init__(self) -> None:
         _at_least(self, 1, "total_timesteps", "seeds", *(() if self.n_envs is None else ("n_envs",)))

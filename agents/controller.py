@@ -87,11 +87,40 @@ class Controller:
         std = np.sqrt(statistics.var + normalised.epsilon).astype(np.float32)
         return cls(algo, model.policy.to(torch.device("cpu")), knobs, mean, std, card)
 
-    def copy(self) -> Controller:
-        """Return a controller that stays as this one is now, whatever is learned on."""
-        policy = build_policy(self.algo, self.knobs)
-        policy.load_state_dict(self.policy.state_dict())
-        return Controller(self.algo, policy, self.knobs, self.mean, self.std, self.card)
+    def copy(self, tensors: Mapping[str, torch.Tensor] | None = None) -> Controller:
+        """Return a controller that stays as this one is now, whatever is learned on.
+
+        Args:
+            tensors: what `tensors` returned of another one like this; its policy and statistics are taken.
+        """
+        return Controller.of(self.algo, self.knobs, self.tensors() if tensors is None else tensors, self.card)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return copies of the policy's weights and of the statistics of the observations, by name."""
+        weights = {f"policy.{name}": tensor for name, tensor in self.policy.state_dict().items()}
+        statistics = {
+            "observation.mean": torch.from_numpy(self.mean),
+            "observation.std": torch.from_numpy(self.std),
+        }
+        return {name: t.detach().cpu().contiguous().clone() for name, t in (weights | statistics).items()}
+
+    @classmethod
+    def of(
+        cls, algo: str, knobs: Sequence[str], tensors: Mapping[str, torch.Tensor], card: Mapping[str, Any]
+    ) -> Controller:
+        """Return the controller that has these `tensors`.
+
+        Raises:
+            KeyError, RuntimeError: if they are not of such a controller.
+        """
+        weights = dict(tensors)
+        mean, std = weights.pop("observation.mean").numpy(), weights.pop("observation.std").numpy()
+        policy = build_policy(algo, knobs)
+        policy.load_state_dict({name.removeprefix("policy."): tensor for name, tensor in weights.items()})
+        n_rows = len(names(resolve(knobs)))
+        if not mean.shape == std.shape == (n_rows,):
+            raise KeyError(f"observation.mean has shape {mean.shape}, not ({n_rows},)")
+        return cls(algo, policy, knobs, mean, std, card)
 
     @property
     def observations(self) -> tuple[str, ...]:
@@ -170,14 +199,7 @@ class Controller:
         """Write `controller.json` and `policy.safetensors` into the folder `path`."""
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {
-            f"policy.{k}": v.detach().cpu().contiguous().clone() for k, v in self.policy.state_dict().items()
-        }
-        tensors |= {
-            "observation.mean": torch.from_numpy(self.mean),
-            "observation.std": torch.from_numpy(self.std),
-        }
-        save_file(tensors, folder / "policy.safetensors")
+        save_file(self.tensors(), folder / "policy.safetensors")
         head = {
             "format": FORMAT,
             "algo": self.algo,
@@ -211,18 +233,12 @@ class Controller:
                 "with this version: gan-gym fit-controller"
             )
         try:
-            tensors = load_file(weights)
-            mean, std = tensors.pop("observation.mean").numpy(), tensors.pop("observation.std").numpy()
-            policy = build_policy(head["algo"], head["knobs"])
-            policy.load_state_dict({k.removeprefix("policy."): v for k, v in tensors.items()})
-            if not mean.shape == std.shape == (len(rows),):
-                raise KeyError(f"observation.mean has shape {mean.shape}, not ({len(rows)},)")
+            return cls.of(head["algo"], head["knobs"], load_file(weights), head["card"])
         except (SafetensorError, KeyError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise ValueError(
                 f"controller '{folder}': policy.safetensors is unusable ({reason}); get it again"
             ) from None
-        return cls(head["algo"], policy, head["knobs"], mean, std, head["card"])
 
 
 def shipped() -> dict[str, Path]:

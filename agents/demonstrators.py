@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -18,8 +19,13 @@ from agents.acting import Rule, State
 from agents.baselines.rule import ExactRule, Settings
 from gan_gym.knobs import Knob
 
+logger = logging.getLogger(__name__)
+
 FACTORS = (1.0, 0.5, 2.0)
 """What a variant multiplies the rates, and the instance noise, of its rule by."""
+
+N_EPISODES_TRIED = 9
+"""Episodes of each environment in which variants are tried."""
 
 Array = NDArray[np.float32]
 
@@ -120,3 +126,20 @@ def best_variants(
         for kind, found in qualities.items()
     }
     return [tried[best[kinds[i]]] for i in range(n)]
+
+
+def demonstrators(rule: Rule, vector: VecEnv, kinds: Sequence[str], *, progress: bool) -> list[Rule]:
+    """Return the rule to imitate in each environment: where there are several kinds, its best variant there.
+
+    Args:
+        rule: what is imitated.
+        vector: the environments.
+        kinds: what kind each of them is.
+        progress: whether to show a progress bar.
+    """
+    if len(set(kinds)) < 2:
+        return [rule] * vector.num_envs
+    best = best_variants(rule, vector, kinds, N_EPISODES_TRIED, progress=progress)
+    for kind, variant in dict(zip(kinds, best, strict=True)).items():
+        logger.info("%s: rates x %g, noise x %g", kind, variant.rates, variant.noise)
+    return list(best)

@@ -19,32 +19,55 @@ from snn.finetuning import FitState
 
 logger = logging.getLogger(__name__)
 
+HOW_TO_GO_ON = "continue with the same command and --resume"
+
 
 def fit_folder(out: Path) -> Path:
     """Return where the checkpoints of a fit lie that will be `out`."""
     return out.with_name(f".{out.name}.fit")
 
 
-def was_stopped(out: Path) -> bool:
-    """Say whether there is a fit to continue."""
-    return any(fit_folder(out).glob("ckpt-*"))
+def check_stopped(out: Path, *, resume: bool) -> None:
+    """Check that a fit that was stopped is continued, and that there is one where it should be.
+
+    Raises:
+        ValueError: if not.
+    """
+    stopped = _can_go_on(fit_folder(out))
+    if stopped and not resume:
+        raise ValueError(
+            f"a fit of '{out}' was stopped; continue it with --resume, or remove '{fit_folder(out)}' to "
+            "begin anew"
+        )
+    if resume and not stopped:
+        raise ValueError(f"there is no fit of '{out}' to continue; leave --resume out")
 
 
 @contextmanager
 def under_way(out: Path) -> Iterator[None]:
-    """Hold the fit of `out` against other processes; nothing is left of one without a checkpoint.
+    """Hold the fit of `out` against other processes; what it keeps to go on from goes where it succeeds.
 
     Raises:
         ValueError: if another process holds it.
+        KeyboardInterrupt: if a signal stopped it; says how to go on.
     """
     folder = fit_folder(out)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
+        done = False
         try:
             yield
+            done = True
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(HOW_TO_GO_ON if _can_go_on(folder) else "") from None
         finally:
-            if not was_stopped(out):
+            if done or not _can_go_on(folder):
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _can_go_on(folder: Path) -> bool:
+    """Say whether a folder holds more than its lock."""
+    return folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
 
 
 class FitCheckpoints:

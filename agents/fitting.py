@@ -14,12 +14,11 @@ from pathlib import Path
 import torch
 
 from agents.config import FitSNNConfig
-from agents.fit_checkpoints import FitCheckpoints, digest, digest_file, fit_folder, under_way, was_stopped
+from agents.fit_checkpoints import FitCheckpoints, check_stopped, digest, digest_file, under_way
 from agents.input_data import read_patches
 from agents.run_folder import check_new, new_folder
 from agents.snn_start import STAGES, Start, check_start, starting_model, starting_stages
 from agents.splitting import split_held_out
-from agents.stopping import EXIT_RESUMABLE
 from gan_gym.data.patches import PatchSet
 from gan_gym.devices import resolve_device
 from snn.evaluation import evaluate
@@ -142,7 +141,7 @@ def run_fit_snn(config: FitSNNConfig) -> int:
     began = time.monotonic()
     device = resolve_device(config.device)
     out = check_new(config.out, "model")
-    _check_stopped(out, config)
+    check_stopped(out, resume=config.resume)
     loaded = read_patches(
         None if config.data == "embedded" else config.data,
         config.image_size,
@@ -161,24 +160,18 @@ def run_fit_snn(config: FitSNNConfig) -> int:
         )
     _warn_of_single_patches(train)
     print(_planned(stages, with_regions=_regions(train) is not None), flush=True)
-    try:
-        with under_way(out):
-            auc = fit_snn(
-                train,
-                held_out,
-                out,
-                start=config.start,
-                seed=config.seed,
-                device=device,
-                preset=config.preset,
-                weights=config.weights,
-                stages=stages,
-            )
-    except KeyboardInterrupt:
-        if not was_stopped(out):
-            raise
-        print("stopped; continue with the same command and --resume")
-        return EXIT_RESUMABLE
+    with under_way(out):
+        auc = fit_snn(
+            train,
+            held_out,
+            out,
+            start=config.start,
+            seed=config.seed,
+            device=device,
+            preset=config.preset,
+            weights=config.weights,
+            stages=stages,
+        )
     figure = "not measured (too few held-out patches)" if auc is None else f"{auc:.3f}"
     print(
         f"verification AUC on {len(_sample(held_out.images, N_MEASURED))} held-out patches "
@@ -186,21 +179,6 @@ def run_fit_snn(config: FitSNNConfig) -> int:
     )
     print(f"model, history.json and history.png in {config.out}, after {time.monotonic() - began:.0f} s")
     return 0
-
-
-def _check_stopped(out: Path, config: FitSNNConfig) -> None:
-    """Check that a fit that was stopped is continued, and that there is one where it should be.
-
-    Raises:
-        ValueError: if not.
-    """
-    if was_stopped(out) and not config.resume:
-        raise ValueError(
-            f"a fit of '{config.out}' was stopped; continue it with --resume, or remove "
-            f"'{fit_folder(out)}' to begin anew"
-        )
-    if config.resume and not was_stopped(out):
-        raise ValueError(f"there is no fit of '{config.out}' to continue; leave --resume out")
 
 
 def _sample(images: torch.Tensor, most: int) -> torch.Tensor:

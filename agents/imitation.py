@@ -27,9 +27,10 @@ N_EPISODES = 5
 DISTURBANCES = (0.0, 0.05, 0.15, 0.4)
 """Standard deviations of what is added to the rule's moves, one an environment in turn."""
 N_EPOCHS = 100
-LOG_STD = -2.0
-"""Logarithm of the policy's exploration afterwards: a learning rate moves by half."""
-HYPERPARAMETERS = {"learning_rate": 5e-4, "batch_size": 800, "n_epochs": 6, "gae_lambda": 0.9}
+LOG_STD = -2.7
+"""Logarithm of the policy's exploration afterwards: a learning rate moves by a quarter. With twice as much a
+run ends 0.03 to 0.05 lower, and what is learned is to live with that."""
+HYPERPARAMETERS = {"learning_rate": 3e-4, "batch_size": 800, "n_epochs": 6, "gae_lambda": 0.9}
 """Calmer updates than from scratch."""
 
 Array = NDArray[np.float32]

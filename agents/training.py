@@ -3,54 +3,47 @@
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import configure
+from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from agents.acting import Rule
 from agents.algorithms import Algorithm, find
 from agents.baselines import make_baseline
 from agents.controller import CLIP, Controller, policy_arguments
-from agents.cores import usable_cores
-from agents.demonstrators import best_variants
+from agents.demonstrators import demonstrators
 from agents.environments import make_env, make_one
 from agents.hiding import hidden_rows, hide
 from agents.imitation import HYPERPARAMETERS, check_can_imitate, imitate
+from agents.legs import Legs
 from agents.mixtures import MIXTURES, Share, shares_of
 from agents.random_state import isolated_random_state
-from agents.validation import KeepBest
+from agents.sizing import fitting_defaults, n_envs_that_fit, worth_compiling
+from agents.training_checkpoints import TrainingCheckpoints
+from agents.validation import KeepBest, validated_every
 from agents.workers import WorkersVecEnv
-from gan_gym.gan import family
 from gan_gym.knobs import DEFAULT_KNOBS
 
 logger = logging.getLogger(__name__)
-
-N_EPISODES_TRIED = 9
-"""Episodes of each environment in which variants of a rule are tried."""
-MIN_ROLLOUTS = 10
-"""Rollouts an algorithm is given at least, before environments are added."""
-MIN_COMPILED = 50_000
-"""Env steps from which updates are compiled: it takes half a minute, and saves a quarter of the time."""
-MOST_ENVS = {"points": 32}
-"""Environments that train together at most, by their GANs' family; as many as there are cores of others."""
 
 
 class ProgressCallback(BaseCallback):
     """A progress bar with the mean final quality of recent episodes, and the same in TensorBoard."""
 
-    def __init__(self, total_timesteps: int, show: bool) -> None:
+    def __init__(self, total_timesteps: int, n_done: int, show: bool) -> None:
         super().__init__()
-        self.bar = tqdm(total=total_timesteps, unit="step", disable=not show, delay=2)
+        self.bar = tqdm(total=total_timesteps, initial=n_done, unit="step", disable=not show, delay=2)
         self.ends: list[dict[str, float]] = []
 
     def _on_step(self) -> bool:
@@ -69,41 +62,6 @@ class ProgressCallback(BaseCallback):
         self.bar.close()
 
 
-def fitting_defaults(
-    algorithm: Algorithm, n_envs: int, changes: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """Return an algorithm's defaults; batches are made to divide the rollouts of `n_envs` environments.
-
-    Args:
-        algorithm: whose defaults.
-        n_envs: number of environments.
-        changes: what takes the place of defaults.
-    """
-    defaults = {**algorithm.defaults, **(changes or {})}
-    if "n_steps" in defaults and "batch_size" in defaults:
-        n = defaults["n_steps"] * n_envs
-        defaults["batch_size"] = max(size for size in range(1, defaults["batch_size"] + 1) if n % size == 0)
-    return defaults
-
-
-def n_envs_that_fit(networks: str, n_steps: int | None, total_timesteps: int) -> int:
-    """Return in how many environments an algorithm trains fast and learns well.
-
-    They are as many as make the most of this machine, for algorithms that learn from rollouts of all of
-    them, of which there must be enough; one for those that learn after every step of every environment, and
-    would learn less often from more.
-
-    Args:
-        networks: name of the GANs' networks.
-        n_steps: env steps of a rollout in each environment; `None` for algorithms without rollouts.
-        total_timesteps: env steps in all.
-    """
-    if n_steps is None:
-        return 1
-    most = MOST_ENVS.get(family(networks), usable_cores())
-    return max(1, min(most, total_timesteps // (MIN_ROLLOUTS * n_steps)))
-
-
 def _demonstrator(imitated: str | Rule | None, algo: str) -> Rule | None:
     """Return the rule to imitate.
 
@@ -119,28 +77,6 @@ def _demonstrator(imitated: str | Rule | None, algo: str) -> Rule | None:
     return agent
 
 
-def _demonstrators(rule: Rule, vector: VecEnv, kinds: Sequence[str], progress: bool) -> Sequence[Rule]:
-    """Return the rule to imitate in each environment: of several kinds, each has its best variant."""
-    if len(set(kinds)) < 2:
-        return [rule] * vector.num_envs
-    best = best_variants(rule, vector, kinds, N_EPISODES_TRIED, progress=progress)
-    for kind, variant in dict(zip(kinds, best, strict=True)).items():
-        logger.info("%s: rates x %g, noise x %g", kind, variant.rates, variant.noise)
-    return best
-
-
-def worth_compiling(networks: str, n_envs: int, total_timesteps: int) -> bool:
-    """Return whether compiled updates of these GANs save more time than compiling takes.
-
-    Args:
-        networks: name of the GANs' networks; convolutions gain nothing on a CPU.
-        n_envs: number of environments; a single one would compile anew for every episode's GAN.
-        total_timesteps: env steps in all.
-    """
-    has_compiler = shutil.which(os.environ.get("CXX", "g++")) is not None
-    return family(networks) == "points" and n_envs > 1 and total_timesteps >= MIN_COMPILED and has_compiler
-
-
 def train(
     algo: str,
     id: str | VecEnv,
@@ -154,6 +90,7 @@ def train(
     env_kwargs: dict[str, Any] | None = None,
     imitated: str | Rule | None = None,
     validated: bool = False,
+    checkpoints: Path | None = None,
     hidden: Sequence[str] = (),
     **hyperparameters: Any,
 ) -> Controller:
@@ -179,6 +116,8 @@ def train(
             (`agents.demonstrators`); `None` begins at random.
         validated: whether to try the policy on validation instances as it learns, and return the best one
             (`agents.validation`) rather than the last; where `id` is a name.
+        checkpoints: folder to keep checkpoints in, and to go on from; the training ends as an undisturbed
+            one. Algorithms that do not learn from rollouts begin anew.
         hidden: groups of rows (`gan_gym.observations.GROUPS`) that are hidden from the agent, and from the
             controller whatever it is shown.
         hyperparameters: override the algorithm's defaults.
@@ -216,14 +155,6 @@ def train(
             device="cpu",
             **settings,
         )
-        if rule is not None:
-            kinds = [share.label for share in shares for _ in range(share.n_envs)]
-            rules = _demonstrators(rule, vector, kinds, progress)
-            policy = cast(ActorCriticPolicy, model.policy)
-            error = imitate(policy, rules, normalised, gamma=settings["gamma"], seed=seed, progress=progress)
-            logger.info("imitates %s to an RMS error of %.3f a move", type(rule).__name__, error)
-        if log_dir is not None:
-            model.set_logger(configure(str(log_dir), ["tensorboard"]))
         card = {
             "algo": algo,
             "environment": id if isinstance(id, str) else "custom",
@@ -239,13 +170,37 @@ def train(
         def current() -> Controller:
             return Controller.learned(algo, model, normalised, knobs, card)
 
-        callbacks: list[BaseCallback] = [ProgressCallback(total_timesteps, progress)]
-        if not validated:
-            model.learn(total_timesteps, callback=callbacks)
-            return current()
         keep_best = KeepBest(shares, total_timesteps, current)
-        model.learn(total_timesteps, callback=[*callbacks, keep_best])
-        return keep_best.controller()
+        callbacks: list[BaseCallback] = [keep_best] if validated else []
+        continued, save = False, None
+        if isinstance(model, OnPolicyAlgorithm):
+            if checkpoints is not None:
+                conditions = {**card, "hyperparameters": repr(hyperparameters)}
+                kept = TrainingCheckpoints(checkpoints, conditions)
+                continued = kept.restore(model, normalised, keep_best)
+                save = partial(kept.save, model, normalised, keep_best)
+            callbacks.append(Legs(validated_every(total_timesteps), seed, save))
+        if rule is not None and not continued:
+            kinds = [share.label for share in shares for _ in range(share.n_envs)]
+            rules = demonstrators(rule, vector, kinds, progress=progress)
+            policy = cast(ActorCriticPolicy, model.policy)
+            error = imitate(policy, rules, normalised, gamma=settings["gamma"], seed=seed, progress=progress)
+            logger.info("imitates %s to an RMS error of %.3f a move", type(rule).__name__, error)
+        if log_dir is not None:
+            model.set_logger(_tensorboard(Path(log_dir), model.num_timesteps))
+        n_done = model.num_timesteps
+        callbacks.append(ProgressCallback(total_timesteps, n_done, progress))
+        model.learn(total_timesteps - n_done, callback=callbacks, reset_num_timesteps=not continued)
+        return keep_best.controller() if validated else current()
+
+
+def _tensorboard(folder: Path, n_done: int) -> Logger:
+    """Return a logger into a folder; what is there already from `n_done` env steps on counts no more."""
+    output = TensorBoardOutputFormat(str(folder))
+    if n_done:
+        output.writer.close()
+        output.writer = SummaryWriter(str(folder), purge_step=n_done)
+    return Logger(str(folder), [output])
 
 
 def _shares(

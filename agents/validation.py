@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
+from torch import Tensor
 
 from agents.controller import Controller
 from agents.environments import make_one
@@ -64,6 +65,11 @@ def validate(
     return Validation(timesteps, quality)
 
 
+def validated_every(total_timesteps: int) -> int:
+    """Return after how many env steps a policy is validated."""
+    return max(1, total_timesteps // N_TIMES)
+
+
 class KeepBest(BaseCallback):
     """Validates the policy `N_TIMES` times, keeps the best, and stops once `PATIENCE` of them were no better.
 
@@ -78,7 +84,7 @@ class KeepBest(BaseCallback):
     ) -> None:
         super().__init__()
         self.shares, self.current = shares, current
-        self.every = max(1, total_timesteps // N_TIMES)
+        self.every = validated_every(total_timesteps)
         self.course: list[Validation] = []
         self._best: Controller | None = None
         self._next = 0
@@ -98,6 +104,19 @@ class KeepBest(BaseCallback):
         }
         return self._best
 
+    def state(self) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
+        """Return the tensors of the best controller, none before it, and the validations so far."""
+        best = {} if self._best is None else self._best.tensors()
+        return best, [validation.as_dict() for validation in self.course]
+
+    def restore(self, best: Mapping[str, Tensor], course: Sequence[Mapping[str, Any]]) -> None:
+        """Go on from what `state` returned."""
+        self.course = [Validation(**values) for values in course]
+        if best:
+            self._best = self.current().copy(best)
+        if self.course:
+            self._next = (self.course[-1].timesteps // self.every + 1) * self.every
+
     @property
     def _n_worse(self) -> int:
         """How many validations came after the best."""
@@ -105,7 +124,7 @@ class KeepBest(BaseCallback):
 
     def _on_rollout_start(self) -> None:  # the policy has just been updated
         if self.num_timesteps >= self._next:
-            self._next += self.every
+            self._next = (self.num_timesteps // self.every + 1) * self.every
             self._validate()
 
     def _on_step(self) -> bool:

@@ -13,7 +13,8 @@ from agents.acting import Agent
 from agents.controller import Controller
 from agents.environments import make_env, make_one
 from agents.run_folder import new_folder
-from agents.training import train, worth_compiling
+from agents.sizing import worth_compiling
+from agents.training import train
 from benchmarks.ablation_moves import SmallMoves, SmallMovesVecEnv
 from benchmarks.ablation_variants import Variant
 from benchmarks.contestants import digest

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import agents.controller_fitting
 import agents.validation
 from agents import cli
 from agents.mixtures import MIXTURES, Share
+from agents.training_checkpoints import TrainingCheckpoints
+from agents.validation import Validation
 
 TINY = {"inner_steps": 1, "episode_steps": 3}
 
@@ -19,7 +24,7 @@ def tiny_mixture(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(agents.validation, "N_EPISODES", {"points": 2})
     monkeypatch.setattr("agents.imitation.N_EPISODES", 1)
     monkeypatch.setattr("agents.imitation.N_EPOCHS", 2)
-    monkeypatch.setattr("agents.training.N_EPISODES_TRIED", 2)
+    monkeypatch.setattr("agents.demonstrators.N_EPISODES_TRIED", 2)
     return "tiny"
 
 
@@ -59,3 +64,127 @@ def test_wrong_input_is_said_in_a_line(arguments, message, tmp_path, capsys) -> 
     assert cli.main(["fit-controller", *arguments, "--out", str(tmp_path / "c")]) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+class Killed(BaseException):
+    pass
+
+
+def _die_at(monkeypatch: pytest.MonkeyPatch, nth: int, error: type[BaseException] = Killed) -> None:
+    """Stop right after the nth checkpoint of this process."""
+    save, n = TrainingCheckpoints.save, 0
+
+    def save_and_die(self, *arguments) -> None:
+        nonlocal n
+        save(self, *arguments)
+        n += 1
+        if n == nth:
+            raise error
+
+    monkeypatch.setattr(TrainingCheckpoints, "save", save_and_die)
+
+
+def _digests(out: Path) -> dict[str, str]:
+    return {
+        path.parent.name.replace(out.name, "controller"): json.loads(path.read_text())["sha256"]
+        for path in out.rglob("controller.json")
+    }
+
+
+def _fit(out: Path, *flags: str) -> int:
+    settings = ["--total_timesteps", "480", "--seeds", "2", "--out", str(out)]
+    return cli.main(["fit-controller", "--env", "tiny", *settings, *flags])
+
+
+@pytest.fixture
+def last_is_best(tiny_mixture, monkeypatch) -> None:
+    monkeypatch.setattr(
+        agents.validation,
+        "validate",
+        lambda controller, shares, t, n: Validation(t, {"GridGAN-v0": t / 1000}),
+    )
+
+
+@pytest.mark.parametrize(
+    ("algo", "nth_of_second_seed"), [("ppo", 4), ("a2c", 8), ("recurrent_ppo", 4), ("trpo", 4)]
+)
+def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(
+    last_is_best, tmp_path, monkeypatch, algo, nth_of_second_seed
+) -> None:
+    """Killed in the first leg, in the second, and in one of the second seed."""
+    flags = ["--algo", algo, *(["--imitate", "cosine"] if algo == "ppo" else [])]
+    assert _fit(tmp_path / "whole", *flags) == 0
+    for nth, resume in ((1, []), (2, ["--resume"]), (nth_of_second_seed, ["--resume"])):
+        with monkeypatch.context() as patch:
+            _die_at(patch, nth)
+            with pytest.raises(Killed):
+                _fit(tmp_path / "killed", *flags, *resume)
+    assert (tmp_path / ".killed.fit" / "seed_0").is_dir()
+    assert not (tmp_path / "killed").exists()
+    assert _fit(tmp_path / "killed", *flags, "--resume") == 0
+    assert _digests(tmp_path / "killed") == _digests(tmp_path / "whole")
+    assert len(set(_digests(tmp_path / "whole").values())) == 2
+    assert not (tmp_path / ".killed.fit").exists()
+
+
+def test_an_algorithm_without_rollouts_keeps_whole_seeds(last_is_best, tmp_path, monkeypatch) -> None:
+    train, seeds = agents.controller_fitting.train, []
+
+    def train_once(*args, seed, **kwargs):
+        seeds.append(seed)
+        if len(seeds) == 2:
+            raise Killed
+        return train(*args, seed=seed, **kwargs)
+
+    flags = ["--algo", "sac", "--total_timesteps", "60"]
+    assert _fit(tmp_path / "whole", *flags) == 0
+    monkeypatch.setattr(agents.controller_fitting, "train", train_once)
+    with pytest.raises(Killed):
+        _fit(tmp_path / "killed", *flags)
+    assert _fit(tmp_path / "killed", *flags, "--resume") == 0
+    assert seeds == [0, 1, 1]
+    assert _digests(tmp_path / "killed") == _digests(tmp_path / "whole")
+
+
+def test_a_stopped_training_says_how_to_go_on(tiny_mixture, tmp_path, monkeypatch, capsys) -> None:
+    arguments = [
+        "fit-controller",
+        "--env",
+        tiny_mixture,
+        "--total_timesteps",
+        "480",
+        "--out",
+        str(tmp_path / "c"),
+    ]
+    assert cli.main([*arguments, "--resume"]) == 2
+    with monkeypatch.context() as patch:
+        _die_at(patch, 2, KeyboardInterrupt)
+        assert cli.main(arguments) == 85
+    assert "continue with the same command and --resume" in capsys.readouterr().err
+    assert cli.main(arguments) == 2
+    assert "was stopped; continue it with --resume, or remove" in capsys.readouterr().err
+    assert cli.main([*arguments, "--resume", "--total_timesteps", "500"]) == 2
+    assert "had another total_timesteps; give the same, or remove" in capsys.readouterr().err
+    assert cli.main([*arguments, "--resume"]) == 0
+
+
+def test_tensorboard_shows_no_step_twice(tiny_mixture, tmp_path, monkeypatch) -> None:
+    arguments = [
+        "fit-controller",
+        "--env",
+        tiny_mixture,
+        "--total_timesteps",
+        "480",
+        "--out",
+        str(tmp_path / "c"),
+    ]
+    with monkeypatch.context() as patch:
+        _die_at(patch, 3)
+        with pytest.raises(Killed):
+            cli.main(arguments)
+    assert cli.main([*arguments, "--resume"]) == 0
+    events = EventAccumulator(str(tmp_path / "c.tensorboard" / "seed_0"))
+    events.Reload()
+    for tag in events.Tags()["scalars"]:
+        steps = [event.step for event in events.Scalars(tag)]
+        assert steps == sorted(set(steps)), tag

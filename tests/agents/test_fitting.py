@@ -248,6 +248,6 @@ def test_a_signal_leaves_a_fit_to_continue(
     with monkeypatch.context() as patch:
         _kill_at_save(patch, 1, KeyboardInterrupt)
         assert gan_gym_command("fit-snn", *flags) == 85
-    assert "continue with the same command and --resume" in capsys.readouterr().out
+    assert "stopped by a signal; continue with the same command and --resume" in capsys.readouterr().err
     assert gan_gym_command("fit-snn", *flags, "--resume") == 0
     assert [path.name for path in tmp_path.iterdir()] == ["snn"]

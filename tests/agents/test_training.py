@@ -10,7 +10,7 @@ import torch
 import agents
 from agents import ALGOS
 from agents.cores import usable_cores
-from agents.training import MIN_COMPILED, fitting_defaults, n_envs_that_fit, worth_compiling
+from agents.sizing import MIN_COMPILED, fitting_defaults, n_envs_that_fit, worth_compiling
 
 QUICK = {"inner_steps": 1, "episode_steps": 3}
 
