@@ -40,11 +40,13 @@ class Command:
     """Whether the first option is given without its name."""
     needs: tuple[str, ...] = ()
     """Options without which nothing can be done."""
+    knows: tuple[str, ...] = ()
+    """Those among them that a run has kept, and that can be left out to resume it."""
 
 
 COMMANDS: dict[str, Command] = {
     "demo": Command(config.DemoConfig, "agents.pipeline:run_demo"),
-    "train": Command(config.TrainConfig, "agents.pipeline:run_train", needs=("data", "out")),
+    "train": Command(config.TrainConfig, "agents.pipeline:run_train", needs=("data", "out"), knows=("data",)),
     "fit-snn": Command(config.FitSNNConfig, "agents.fitting:run_fit_snn", needs=("data", "out")),
     "fit-controller": Command(
         config.FitControllerConfig, "agents.controller_fitting:run_fit_controller", needs=("out",)
@@ -96,7 +98,14 @@ def _run(argv: list[str]) -> int:
     from agents.options import parse
 
     command = COMMANDS[name]
-    options = parse(name, command.options, rest, needs=command.needs, positional=command.positional)
+    options = parse(
+        name,
+        command.options,
+        rest,
+        needs=command.needs,
+        knows=command.knows,
+        positional=command.positional,
+    )
     if options is None:
         return 0
     module, function = command.function.split(":")

@@ -31,6 +31,7 @@ def parse(
     arguments: Sequence[str],
     *,
     needs: Iterable[str] = (),
+    knows: Iterable[str] = (),
     positional: bool = False,
 ) -> Any | None:
     """Return the options of a command, or `None` where help or the configuration was printed instead.
@@ -40,6 +41,7 @@ def parse(
         options: its dataclass.
         arguments: what follows the command's name.
         needs: options without which nothing can be done.
+        knows: those among them that what is resumed has kept.
         positional: whether the first option is given without its name.
 
     Raises:
@@ -57,9 +59,9 @@ def parse(
     except ArgumentError as error:
         raise ValueError(_explain(name, options, str(error))) from None
     values = {field: getattr(parsed, field) for field in known}
-    needed = ("out",) if values.get("resume") else needs  # a resumed run knows its data
-    needed = () if values.get("print_stages") else needed
-    missing = [option if positional else f"--{option}" for option in needed if values[option] is None]
+    needed = [option for option in needs if not (values.get("resume") and option in tuple(knows))]
+    needed = [] if values.get("print_stages") else needed
+    missing = [option if positional else f"--{option}" for option in needed if not values[option]]
     if missing:
         raise ValueError(f"gan-gym {name} needs {' and '.join(missing)}; see gan-gym {name} --help")
     return options(**values)

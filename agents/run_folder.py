@@ -47,7 +47,13 @@ def check_new(out: str, what: str, *, probe: bool = True) -> Path:
     Raises:
         ValueError: if it exists and is not empty, or cannot be made; the message says what to do.
     """
+    if not out:
+        raise ValueError(f"--out is empty; give a folder that does not exist yet for the {what}")
     path = Path(os.path.realpath(out))
+    if path.is_symlink():
+        raise ValueError(
+            f"--out '{out}' is a link that leads back to itself; remove it or give another folder"
+        )
     if path.exists() and not path.is_dir():
         raise ValueError(f"--out '{out}' is a file; give a folder that does not exist yet")
     if (path / "config.yaml").is_file() and what == "run":

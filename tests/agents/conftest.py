@@ -7,7 +7,6 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-from PIL import Image
 from stable_baselines3.common.vec_env import VecEnv
 
 import gan_gym.envs.histogan
@@ -94,19 +93,6 @@ def toy() -> type[ToyVecEnv]:
     return ToyVecEnv
 
 
-@pytest.fixture(scope="session")
-def patch_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """40 patches of two classes, 32 x 32: smooth colours under noise."""
-    folder, rng = tmp_path_factory.mktemp("data") / "patches", np.random.default_rng(0)
-    for name in ("one", "two"):
-        (folder / name).mkdir(parents=True)
-        for i in range(20):
-            smooth = np.asarray(Image.fromarray(rng.integers(60, 200, (4, 4, 3), np.uint8)).resize((32, 32)))
-            noisy = (smooth + rng.integers(-20, 20, (32, 32, 3))).clip(0, 255).astype(np.uint8)
-            Image.fromarray(noisy).save(folder / name / f"{i}.png")
-    return folder
-
-
 Gan_gym = Callable[..., int]
 
 
@@ -131,24 +117,3 @@ def train_quickly(gan_gym_command: Gan_gym, patch_folder: Path) -> Gan_gym:
         return gan_gym_command("train", "--out", out, *given, *flags)
 
     return train
-
-
-@pytest.fixture(scope="session")
-def finished_run(tmp_path_factory: pytest.TempPathFactory, patch_folder: Path) -> Path:
-    """A whole run under the cosine baseline; not to be changed."""
-    out = tmp_path_factory.mktemp("runs") / "finished"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gan_gym.envs.histogan, "N_SCORED", 16)
-        flags = [
-            "--controller",
-            "cosine",
-            "--reward_model",
-            "shipped",
-            "--n_images",
-            "160",
-            "--batch_size",
-            "8",
-        ]
-        flags += ["--inner_steps", "2", "--image_size", "16", "--evaluate", "false"]
-        assert cli.main(["train", "--data", str(patch_folder), "--out", str(out), *flags]) == 0
-    return out

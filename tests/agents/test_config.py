@@ -65,10 +65,10 @@ def test_the_command_line_overrides_the_file(tmp_path) -> None:
 
 
 def test_a_resumed_run_needs_its_folder_only() -> None:
-    needs = COMMANDS["train"].needs
-    assert parse("train", config.TrainConfig, ["--out", "o", "--resume"], needs=needs).out == "o"
+    given = {"needs": COMMANDS["train"].needs, "knows": COMMANDS["train"].knows}
+    assert parse("train", config.TrainConfig, ["--out", "o", "--resume"], **given).out == "o"
     with pytest.raises(ValueError, match="needs --out;"):
-        parse("train", config.TrainConfig, ["--resume"], needs=needs)
+        parse("train", config.TrainConfig, ["--resume"], **given)
 
 
 @pytest.mark.parametrize(
