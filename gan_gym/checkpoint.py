@@ -89,7 +89,7 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | 
     for path in found:
         try:
             return _read(path)
-        except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+        except (OSError, KeyError, TypeError, ValueError, RecursionError, SafetensorError) as error:
             logger.warning("checkpoint %s is damaged (%s); using the one before it", path, _reason(error))
     if found:
         raise CheckpointError(f"no checkpoint in {folder} is whole; train again into another folder")

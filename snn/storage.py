@@ -89,7 +89,7 @@ def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], dict[st
         found = (description["format"], description["version"])
         config, provenance = dict(description["config"]), dict(description["provenance"])
         sha256 = description["sha256"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{folder / DESCRIPTION} is no description of a Siamese network ({error!r}); {remedy}"
         ) from error
