@@ -128,6 +128,11 @@ def best_variants(
     return [tried[best[kinds[i]]] for i in range(n)]
 
 
+def n_episodes_tried(kinds: Sequence[str]) -> int:
+    """Return how many episodes of each environment it takes to find `demonstrators`."""
+    return N_EPISODES_TRIED if len(set(kinds)) > 1 else 0
+
+
 def demonstrators(rule: Rule, vector: VecEnv, kinds: Sequence[str], *, progress: bool) -> list[Rule]:
     """Return the rule to imitate in each environment: where there are several kinds, its best variant there.
 
@@ -137,9 +142,10 @@ def demonstrators(rule: Rule, vector: VecEnv, kinds: Sequence[str], *, progress:
         kinds: what kind each of them is.
         progress: whether to show a progress bar.
     """
-    if len(set(kinds)) < 2:
+    n_episodes = n_episodes_tried(kinds)
+    if n_episodes == 0:
         return [rule] * vector.num_envs
-    best = best_variants(rule, vector, kinds, N_EPISODES_TRIED, progress=progress)
+    best = best_variants(rule, vector, kinds, n_episodes, progress=progress)
     for kind, variant in dict(zip(kinds, best, strict=True)).items():
         logger.info("%s: rates x %g, noise x %g", kind, variant.rates, variant.noise)
     return list(best)

@@ -22,10 +22,10 @@ from agents.acting import Rule
 from agents.algorithms import Algorithm, find
 from agents.baselines import make_baseline
 from agents.controller import CLIP, Controller, policy_arguments
-from agents.demonstrators import demonstrators
+from agents.demonstrators import demonstrators, n_episodes_tried
 from agents.environments import make_env, make_one
 from agents.hiding import hidden_rows, hide
-from agents.imitation import HYPERPARAMETERS, check_can_imitate, imitate
+from agents.imitation import HYPERPARAMETERS, N_EPISODES_IN_ALL, check_can_imitate, imitate
 from agents.legs import Legs
 from agents.mixtures import MIXTURES, Share, shares_of
 from agents.random_state import isolated_random_state
@@ -166,6 +166,10 @@ def train(
             "imitated": imitated if isinstance(imitated, str | None) else type(imitated).__name__,
             "hidden": [hidden] if isinstance(hidden, str) else list(hidden),
         }
+        kinds = [share.label for share in shares for _ in range(share.n_envs)]
+        if rule is not None:
+            n_episodes = n_episodes_tried(kinds) + N_EPISODES_IN_ALL
+            card["imitated_timesteps"] = n_episodes * sum(vector.get_attr("episode_steps"))
 
         def current() -> Controller:
             return Controller.learned(algo, model, normalised, knobs, card)
@@ -181,7 +185,6 @@ def train(
                 save = partial(kept.save, model, normalised, keep_best)
             callbacks.append(Legs(validated_every(total_timesteps), seed, save))
         if rule is not None and not continued:
-            kinds = [share.label for share in shares for _ in range(share.n_envs)]
             rules = demonstrators(rule, vector, kinds, progress=progress)
             policy = cast(ActorCriticPolicy, model.policy)
             error = imitate(policy, rules, normalised, gamma=settings["gamma"], seed=seed, progress=progress)

@@ -22,7 +22,6 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from agents import imitation
 from agents.controller import Controller
 from agents.environments import make_one
 from agents.mixtures import shares_of
@@ -116,8 +115,7 @@ def controller_course(card: Mapping[str, Any], env: str, searches: Mapping[str, 
     before = 0
     if (imitated := card.get("imitated")) is not None:
         before += int(searches[imitated][-1][0]) if imitated in searches else 0
-        n_steps = imitation.N_EPISODES * max(made.episode_steps for _, made in shares)
-        before += round(n_steps * card["n_envs"] * per_step)
+        before += round(card["imitated_timesteps"] * per_step)
     return best_so_far(
         [[before + round(each["timesteps"] * per_step), each["quality"][env]] for each in course]
     )

@@ -9,7 +9,6 @@ import pytest
 
 from agents import Controller
 from agents.controller import build_policy
-from agents.imitation import N_EPISODES
 from benchmarks.payoff import best_so_far, controller_course, main, overtakes, search_courses
 from gan_gym.knobs import DEFAULT_KNOBS
 from gan_gym.observations import OBSERVATIONS
@@ -56,9 +55,10 @@ def test_a_controller_is_charged_all_of_its_training() -> None:
     searches = {"tuned_schedule": [[5_000, 0.1], [70_000, 0.3]], "tuned_constant": [[1, 0.0]]}
     plain = controller_course(card(*course), "GridGAN-v0", searches)
     assert plain == [[0, 0.1], [100_000, 0.4], [200_000, 0.4]]
-    watched = 32 * N_EPISODES * RUN
+    watched = 6400 * 25
     for imitated, before in (("update_ratio", watched), ("tuned_schedule", watched + 70_000)):
-        charged = controller_course(card(*course, imitated=imitated), "GridGAN-v0", searches)
+        learned = card(*course, imitated=imitated, imitated_timesteps=6400)
+        charged = controller_course(learned, "GridGAN-v0", searches)
         assert [spent - before for spent, _ in charged] == [0, 100_000, 200_000]
 
 
