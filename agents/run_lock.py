@@ -52,5 +52,5 @@ def _owner(folder: Path) -> str:
     try:
         found = json.loads((folder / _OWNER).read_bytes())
         return f"process {int(found['process'])} on '{found['machine']}'"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "another process"

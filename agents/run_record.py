@@ -109,7 +109,7 @@ def _read_rows(file: Path, missing: list[str]) -> tuple[Mapping[str, object], ..
     for line in filter(None, map(str.strip, lines)):
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             row = None
         if isinstance(row, dict):
             rows.append(row)
@@ -141,7 +141,7 @@ def _read_evaluation(file: Path, missing: list[str]) -> Mapping[str, Mapping[str
         return None
     try:
         document = json.loads(file.read_text("utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     metrics = document if isinstance(document, dict) else {}
     metrics = {key: value for key, value in metrics.items() if isinstance(value, dict) and "value" in value}

@@ -139,6 +139,7 @@ def _wrong_inputs(options: argparse.Namespace, folder: Path) -> Figures:
 def _hostile_files(options: argparse.Namespace, folder: Path) -> Figures:
     mark, failed, n = folder / "executed", dict[str, str](), 0
     for kind in KINDS:
+        (folder / kind).mkdir()
         KINDS[kind].make(folder / kind)
     for n, hostile in enumerate(tqdm(list(catalogue(mark)), desc="hostile files", unit="file"), start=1):
         found = accepted(hostile, folder / hostile.kind, folder / f"hostile_{n}")

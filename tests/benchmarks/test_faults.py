@@ -1,0 +1,97 @@
+"""What `benchmarks.faults` prints is what it found."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import benchmarks.faults
+import benchmarks.fuzz
+import benchmarks.kills
+from benchmarks.faults import main
+from benchmarks.kills import digests, kill_runs, moment
+
+
+def test_kept_promises_are_printed(tmp_path, capsys) -> None:
+    out = tmp_path / "new" / "faults"
+    groups = ["--groups", "hostile_files", "fuzz", "--executions", "80"]
+    assert main([*groups, "--out", str(out)]) == 0
+    found = json.loads((out / "faults.json").read_text())
+    assert found["fuzz"]["said"] == "80 executions of 8 parsers, 0 crashes"
+    assert "refused, none executed" in found["hostile_files"]["said"]
+    assert (out / "table.md").read_text() in capsys.readouterr().out
+    assert not (out / "crashes").exists()
+
+
+def test_a_broken_promise_ends_with_1_and_keeps_the_bytes(tmp_path, monkeypatch, capsys) -> None:
+    def fuzz(name, n, folder, seed):
+        yield benchmarks.fuzz.Crash(name, seed, "KeyError(1)", b"bytes")
+
+    monkeypatch.setattr(benchmarks.faults, "fuzz", fuzz)
+    assert main(["--groups", "fuzz", "--executions", "8", "--out", str(tmp_path)]) == 1
+    assert "| NO |" in capsys.readouterr().out
+    assert (tmp_path / "crashes" / "image_0").read_bytes() == b"bytes"
+
+
+def test_killed_runs_end_as_an_undisturbed_one(tmp_path, patch_folder) -> None:
+    flags = "--controller cosine --reward_model shipped --n_images 320 --batch_size 8 --inner_steps 2"
+    flags += " --image_size 16 --evaluate false --device cpu"
+    command = ["train", "--data", str(patch_folder), *flags.split()]
+    runs = list(kill_runs(command, tmp_path, 2))
+    assert sum(len(run.kills) for run in runs) == 2
+    assert all(run.different == [] for run in runs)
+    assert len(digests(tmp_path / "whole")) > 4
+
+
+FORGETFUL = """
+import pathlib, sys, time
+out = pathlib.Path(sys.argv[1])
+out.mkdir(exist_ok=True)
+resumed = (out / "config.yaml").exists()
+(out / "config.yaml").touch()
+(out / "metrics.jsonl").write_text("other" if resumed else "same")
+time.sleep(2)
+"""
+
+
+def test_another_end_is_noticed(tmp_path, monkeypatch) -> None:
+    def start(command, out):
+        return subprocess.Popen(
+            [sys.executable, "-c", FORGETFUL, str(out)], stderr=subprocess.PIPE, text=True
+        )
+
+    monkeypatch.setattr(benchmarks.kills, "_start", start)
+    (run,) = kill_runs([], tmp_path, 1)
+    assert run.different == ["metrics.jsonl"]
+    assert run.kills == ["training"]
+
+
+def test_a_run_that_fails_is_an_error(tmp_path, monkeypatch) -> None:
+    def start(command, out):
+        script = "import sys; sys.exit('no memory')"
+        return subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
+
+    monkeypatch.setattr(benchmarks.kills, "_start", start)
+    with pytest.raises(RuntimeError, match="ended with 1: no memory"):
+        list(kill_runs([], tmp_path, 1))
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ([], "starting"),
+        ([".snn.fit/.lock"], "fitting"),
+        ([".snn.fit/.ckpt-000000100.part/x"], "writing"),
+        (["metrics.jsonl"], "training"),
+        (["metrics.jsonl", "checkpoints/.ckpt-000000100.part/x"], "writing"),
+        (["metrics.jsonl", "generator.json"], "ending"),
+    ],
+)
+def test_the_moment_of_a_kill_is_told_by_what_is_left(tmp_path, files, said) -> None:
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    assert moment(tmp_path) == said
