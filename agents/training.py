@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -37,6 +38,9 @@ from gan_gym.knobs import DEFAULT_KNOBS
 
 logger = logging.getLogger(__name__)
 
+N_RECENT = 100
+"""Episodes, at least, that the progress bar shows the mean of."""
+
 
 class ProgressCallback(BaseCallback):
     """A progress bar with the mean final quality of recent episodes, and the same in TensorBoard."""
@@ -51,7 +55,8 @@ class ProgressCallback(BaseCallback):
         for info in self.locals.get("infos", ()):
             if info.get("end"):
                 self.ends.append({key: info[key] for key in ("quality", "modes", "modes20", "hq")})
-                recent = self.ends[-100:]
+                n_envs = self.training_env.num_envs
+                recent = self.ends[-math.ceil(N_RECENT / n_envs) * n_envs :]  # all kinds of a mixture alike
                 for key in self.ends[-1]:
                     self.logger.record(f"episode/{key}", float(np.mean([end[key] for end in recent])))
                 self.logger.record("episode/diverged", float(info["diverged"]))
