@@ -44,7 +44,8 @@ def locked(folder: Path) -> Iterator[None]:
         replace_file(owner, json.dumps({"process": os.getpid(), "machine": socket.gethostname()}).encode())
         yield
     finally:
-        owner.unlink(missing_ok=True)
+        for file in (owner, folder / _LOCK):  # whoever has opened the lock meanwhile sees that it is gone
+            file.unlink(missing_ok=True)
         lock.release()
 
 

@@ -35,7 +35,8 @@ def test_first_two_shell_blocks_are_one_line_each_and_set_everything_up() -> Non
 def test_every_command_line_parses(line: str) -> None:
     _, name, *arguments = shlex.split(line, comments=True)
     command = COMMANDS[name]
-    assert parse(name, command.options, arguments, needs=command.needs, positional=command.positional)
+    needed = {"needs": command.needs, "knows": command.knows, "positional": command.positional}
+    assert parse(name, command.options, arguments, **needed)
 
 
 @pytest.mark.parametrize("code", [text for kind, text in BLOCKS if kind == "python"])

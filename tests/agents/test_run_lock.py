@@ -49,7 +49,7 @@ def test_the_folder_is_free_afterwards_even_if_the_work_failed(tmp_path) -> None
     for _ in range(2):
         with pytest.raises(RuntimeError), locked(tmp_path):
             raise RuntimeError
-    assert [path.name for path in tmp_path.iterdir() if path.name != ".lock"] == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_owner_that_cannot_be_read_is_still_an_owner(tmp_path, holder) -> None:
@@ -74,8 +74,8 @@ def test_a_run_in_use_is_not_resumed(train_quickly, tmp_path, capsys, monkeypatc
     run = tmp_path / "run"
     monkeypatch.setattr("agents.pipeline.execute", lambda plan: 85)  # stopped before its first env step
     assert train_quickly(run) == 85
-    before = {path.name for path in run.iterdir()}
     with locked(run):
+        before = {path.name for path in run.iterdir()}
         assert train_quickly(run, "--resume") == 2
+        assert {path.name for path in run.iterdir()} == before
     assert "is in use by process" in capsys.readouterr().err
-    assert {path.name for path in run.iterdir()} == before
