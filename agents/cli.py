@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             with Interruptible():
                 return _run(argv)
         except KeyboardInterrupt as error:
-            print(f"stopped by a signal{'; ' * bool(str(error))}{error}", file=sys.stderr)
+            print("; ".join(["stopped by a signal", *map(str, error.args)]), file=sys.stderr)
             return EXIT_RESUMABLE
         except BrokenPipeError:  # whoever read our output has gone; leave nothing for Python to flush into it
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -59,7 +59,9 @@ def under_way(out: Path) -> Iterator[None]:
             yield
             done = True
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(HOW_TO_GO_ON if _can_go_on(folder) else "") from None
+            if not _can_go_on(folder):
+                raise
+            raise KeyboardInterrupt(HOW_TO_GO_ON) from None
         finally:
             if done or not _can_go_on(folder):
                 shutil.rmtree(folder, ignore_errors=True)

@@ -11,6 +11,8 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor
 
+from snn.moments import moments_of, restore_moments
+
 
 def learner_state(
     model: OnPolicyAlgorithm, normalised: VecNormalize
@@ -20,8 +22,7 @@ def learner_state(
     Random numbers and episodes are not part of it: `agents.legs` begins them anew.
     """
     tensors = {f"policy/{name}": tensor for name, tensor in model.policy.state_dict().items()}
-    for i, moments in model.policy.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{i}/{name}": torch.as_tensor(moment) for name, moment in moments.items()}
+    tensors |= moments_of(model.policy.optimizer)
     values: dict[str, Any] = {"num_timesteps": model.num_timesteps, "n_updates": model._n_updates}
     for name, statistics in _statistics(normalised).items():
         tensors[f"{name}/mean"] = torch.as_tensor(np.asarray(statistics.mean))
@@ -40,13 +41,7 @@ def restore_learner(
     """
     own = {name: tensor for name, tensor in tensors.items() if name.startswith("policy/")}
     model.policy.load_state_dict({name.removeprefix("policy/"): tensor for name, tensor in own.items()})
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer/"):
-            _, i, moment = name.split("/")
-            moments.setdefault(int(i), {})[moment] = tensor
-    groups = model.policy.optimizer.state_dict()["param_groups"]
-    model.policy.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    restore_moments(model.policy.optimizer, tensors)
     model.num_timesteps, model._n_updates = int(values["num_timesteps"]), int(values["n_updates"])
     n_rows = normalised.observation_space.shape or ()
     model._last_obs = np.zeros((normalised.num_envs, *n_rows), np.float32)  # else `learn` would reset first

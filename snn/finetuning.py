@@ -14,6 +14,7 @@ from torch.nn.utils import clip_grad_norm_
 from tqdm.auto import tqdm
 
 from snn.evaluation import evaluate
+from snn.moments import moments_of, restore_moments
 from snn.objectives import Objective, make_objective
 from snn.pairs import PairSampler
 from snn.siamese import SiameseNet
@@ -223,8 +224,7 @@ class _StageFit:
         """Return copies of all that the next steps depend on."""
         tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"top/{i}": parameter for i, parameter in enumerate(self.objective.top)}
-        for i, moments in self._optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer/{i}/{name}": tensor for name, tensor in moments.items()}
+        tensors |= moments_of(self._optimizer)
         copies = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
         return FitState(copies, {"stage": number, "step": self.step, "rows": history.as_dicts()})
 
@@ -234,22 +234,15 @@ class _StageFit:
         Raises:
             ValueError: if that one had other weights.
         """
-        moments: dict[int, dict[str, Tensor]] = {}
-        weights: dict[str, Tensor] = {}
+        prefix = "model/"
+        own = {name: tensor for name, tensor in state.tensors.items() if name.startswith(prefix)}
+        weights = {name.removeprefix(prefix): tensor for name, tensor in own.items()}
         try:
-            for name, tensor in state.tensors.items():
-                kind, _, own = name.partition("/")
-                if kind == "model":
-                    weights[own] = tensor
-                elif kind == "optimizer":
-                    index, _, moment = own.partition("/")
-                    moments.setdefault(int(index), {})[moment] = tensor
             self.model.load_state_dict(weights)
             with torch.no_grad():
                 for i, parameter in enumerate(self.objective.top):
                     parameter.copy_(state.tensors[f"top/{i}"])
-            groups = self._optimizer.state_dict()["param_groups"]
-            self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
+            restore_moments(self._optimizer, state.tensors)
         except (KeyError, RuntimeError, ValueError) as error:
             raise ValueError(f"the fit that was stopped had another network ({error}); begin anew") from error
         self.step = int(state.values["step"])

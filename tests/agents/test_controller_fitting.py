@@ -96,6 +96,10 @@ def _fit(out: Path, *flags: str) -> int:
     return cli.main(["fit-controller", "--env", "tiny", *settings, *flags])
 
 
+def _one_seed(out: Path) -> list[str]:
+    return ["fit-controller", "--env", "tiny", "--total_timesteps", "480", "--out", str(out)]
+
+
 @pytest.fixture
 def last_is_best(tiny_mixture, monkeypatch) -> None:
     monkeypatch.setattr(
@@ -147,15 +151,7 @@ def test_an_algorithm_without_rollouts_keeps_whole_seeds(last_is_best, tmp_path,
 
 
 def test_a_stopped_training_says_how_to_go_on(tiny_mixture, tmp_path, monkeypatch, capsys) -> None:
-    arguments = [
-        "fit-controller",
-        "--env",
-        tiny_mixture,
-        "--total_timesteps",
-        "480",
-        "--out",
-        str(tmp_path / "c"),
-    ]
+    arguments = _one_seed(tmp_path / "c")
     assert cli.main([*arguments, "--resume"]) == 2
     with monkeypatch.context() as patch:
         _die_at(patch, 2, KeyboardInterrupt)
@@ -169,15 +165,7 @@ def test_a_stopped_training_says_how_to_go_on(tiny_mixture, tmp_path, monkeypatc
 
 
 def test_tensorboard_shows_no_step_twice(tiny_mixture, tmp_path, monkeypatch) -> None:
-    arguments = [
-        "fit-controller",
-        "--env",
-        tiny_mixture,
-        "--total_timesteps",
-        "480",
-        "--out",
-        str(tmp_path / "c"),
-    ]
+    arguments = _one_seed(tmp_path / "c")
     with monkeypatch.context() as patch:
         _die_at(patch, 3)
         with pytest.raises(Killed):
