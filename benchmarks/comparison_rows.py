@@ -130,7 +130,7 @@ def _batches(
     for (setting, _), runs in groups.items():
         kwargs = comparison.settings[setting]
         trial = make_one(comparison.env, **kwargs)
-        n_envs = SETTINGS[setting].n_envs or n_envs_for(trial.networks)
+        n_envs = SETTINGS[setting].n_envs or n_envs_for(trial)
         for first in range(0, len(runs), n_envs):
             part = runs[first : first + n_envs]
             yield Batch(comparison.env, kwargs, part, n_envs, comparison.judged)

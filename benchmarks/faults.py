@@ -12,8 +12,8 @@ What is measured, by group (`--groups`):
 * `fuzz`: broken bytes for every parser of a user's files; only documented errors may come out;
 * `checkpoints`: what writing them costs, as a share of the training between two.
 
-`DIR/faults.json` holds the figures, `DIR/table.md` the table, `DIR/crashes/` the bytes of what crashed. The
-exit code is 1 where a promise was broken.
+`DIR/faults.json` holds the figures, those of groups measured before among them, `DIR/table.md` the table,
+`DIR/crashes/` the bytes of what crashed. The exit code is 1 where a promise was broken.
 """
 
 from __future__ import annotations
@@ -62,20 +62,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure the groups asked for, write the figures, and return the exit code."""
     options = _options().parse_args(argv)
     options.out.mkdir(parents=True, exist_ok=True)
-    figures: dict[str, Figures] = {}
-    for name in options.groups:
-        with tempfile.TemporaryDirectory() as folder:
-            figures[name] = GROUPS[name](options, Path(folder))
-    content = {
+    file = options.out / "faults.json"
+    origin = {
         "command": command("benchmarks.faults", None if argv is None else list(argv)),
         "commit": commit(),
-        **figures,
     }
-    (options.out / "faults.json").write_text(json.dumps(content, indent=1) + "\n")
+    for name in options.groups:
+        with tempfile.TemporaryDirectory() as folder:
+            found = GROUPS[name](options, Path(folder)) | origin
+        known: dict[str, Figures] = json.loads(file.read_text()) if file.is_file() else {}
+        figures = {each: (known | {name: found})[each] for each in GROUPS if each in {*known, name}}
+        file.write_text(json.dumps(figures, indent=1) + "\n")
     table = _table(figures)
     (options.out / "table.md").write_text(table)
     print(table)
-    return 0 if all(found["kept"] for found in figures.values()) else 1
+    return 0 if all(figures[name]["kept"] for name in options.groups) else 1
 
 
 def _options() -> argparse.ArgumentParser:

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from agents.evaluation import n_envs_for
 from agents.mixtures import Share
 from agents.validation import FIRST_SEED
 from benchmarks.comparison_rows import read_rows
@@ -45,8 +44,8 @@ class Arena:
 
     shares: Sequence[Share]
     """The environments with their arguments; how many there are of each does not matter."""
-    networks: Sequence[str]
-    """Names of their networks."""
+    n_envs: Sequence[int]
+    """GANs under way at a time in each."""
     steps: Sequence[int]
     """Updates of a whole run in each."""
     play: Play
@@ -55,9 +54,8 @@ class Arena:
     def batches(self, candidates: Sequence[Candidate], seeds: Sequence[int], instances: str) -> list[Batch]:
         """Return the runs of all candidates on all instances, named by candidate and environment."""
         made = []
-        for which, (share, networks) in enumerate(zip(self.shares, self.networks, strict=True)):
+        for which, (share, n) in enumerate(zip(self.shares, self.n_envs, strict=True)):
             runs = [(f"{i} {which}", each.agent, seed) for seed in seeds for i, each in enumerate(candidates)]
-            n = n_envs_for(networks)
             kwargs = {**share.kwargs, "instances": instances}
             made += [Batch(share.id, kwargs, runs[i : i + n], n) for i in range(0, len(runs), n)]
         return made

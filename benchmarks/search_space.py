@@ -56,7 +56,7 @@ _REGULARISER = ("constant", "cosine", "linear")
 SPACE: dict[str, Dimension] = {
     "g_lr": Dimension(1e-4, 2e-2, forms=_RATE),
     "d_lr": Dimension(1e-4, 2e-2, forms=_RATE),
-    "instance_noise": Dimension(0.03, 1.0, p_off=0.2, forms=_REGULARISER),
+    "instance_noise": Dimension(0.02, 1.0, p_off=0.2, forms=_REGULARISER),
     "beta1": Dimension(0.0, 0.95, logarithmic=False),
     "r1_gamma": Dimension(1e-3, 30.0, p_off=0.5, forms=_REGULARISER),
     "augment_p": Dimension(0.03, 1.0, p_off=0.6, forms=_REGULARISER),

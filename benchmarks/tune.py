@@ -27,6 +27,7 @@ import torch
 from tqdm import tqdm
 
 from agents.environments import make_one
+from agents.evaluation import n_envs_for
 from agents.mixtures import Share, shares_of
 from benchmarks.playing import Play, fitting_processes, players
 from benchmarks.provenance import command, commit
@@ -90,7 +91,10 @@ def tune(options: argparse.Namespace, play: Play, command_line: str) -> dict[str
     for of, own in shares.items():
         envs = [make_one(share.id, **share.kwargs) for share in own]
         arena = Arena(
-            own, [env.networks for env in envs], [env.inner_steps * env.episode_steps for env in envs], play
+            own,
+            [n_envs_for(env) for env in envs],
+            [env.inner_steps * env.episode_steps for env in envs],
+            play,
         )
         scale = envs[0].knob_scale
         space = {

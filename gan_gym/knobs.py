@@ -54,7 +54,9 @@ KNOBS: dict[str, Knob] = {
     for knob in (
         Knob("g_lr", 1e-6, 2e-2, 32.0, "Adam learning rate of the generator"),
         Knob("d_lr", 1e-6, 2e-2, 32.0, "Adam learning rate of the discriminator"),
-        Knob("instance_noise", 0.01, 1.0, 16.0, "std of noise on all D sees, data units", can_be_off=True),
+        Knob(
+            "instance_noise", 0.01, 1.0, 16.0, "std of noise on all D sees, stds of the data", can_be_off=True
+        ),
         Knob("reward_weight", 0.05, 1.0, 2.0, "weight of the similarity in D's fake term", can_be_off=True),
         Knob("r1_gamma", 1e-3, 100.0, 8.0, "weight of the R1 gradient penalty", can_be_off=True),
         Knob("d_steps", 1.0, 8.0, 2.0, "D updates per G update, rounded"),

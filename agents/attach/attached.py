@@ -67,7 +67,7 @@ class AttachedController:
             inputs while it is in training mode.
         steps_per_decision: steps of a block; a 40th of `total_steps` unless given.
         embed: maps a batch to `(N, D)` features in which samples are compared.
-        value_range: lowest and highest value of images; half its width is the unit of `instance_noise`.
+        value_range: lowest and highest value of images.
         seed: seed of noise and augmentation. Global random states are never touched.
 
     Raises:
@@ -252,6 +252,8 @@ class AttachedController:
             progress_remaining=1 - progress.n_blocks * self.steps_per_decision / self.total_steps,
             n_steps=progress.n_blocks,
         )
+        if self._seen is not None:
+            self._seen.data_std = self._samples.data_std
         last_action = np.array(progress.last_action, np.float32)
         self.observation = observe(signals, knobs, values, last_action)
         action, progress.policy_state = self.controller.predict(self.observation, progress.policy_state)

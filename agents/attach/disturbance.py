@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from gan_gym.gan.augment import augmented, draw_augmentation
 from gan_gym.randomness import generator, stream_seed
 
+_STATE = ("n_calls", "instance_noise", "augment_p", "data_std")
+
 
 class Disturbance:
     """Disturbs what a discriminator in training mode sees, by a hook before its forward pass.
@@ -19,7 +21,7 @@ class Disturbance:
 
     Args:
         discriminator: its first positional argument are samples.
-        value_range: lowest and highest value of a sample; noise is in units of half of that.
+        value_range: lowest and highest value of an image.
         seed: seed of all draws, which are functions of it and the number of calls.
 
     Raises:
@@ -35,7 +37,9 @@ class Disturbance:
         self.n_calls = 0
         """Forward passes that were disturbed."""
         self.instance_noise = 0.0
-        """Standard deviation of the noise."""
+        """Standard deviation of the noise, in standard deviations of the data."""
+        self.data_std = 1.0
+        """Standard deviation of the data."""
         self.augment_p = 0.0
         """Probability that a sample is augmented."""
         self._handle = discriminator.register_forward_pre_hook(self._disturb)
@@ -56,7 +60,7 @@ class Disturbance:
         if self.instance_noise > 0:
             rng = torch.Generator(x.device).manual_seed(stream_seed(self._seed, "attach/noise", self.n_calls))
             noise = torch.empty_like(x).normal_(generator=rng)  # laid out as the images are
-            x = x.add(noise, alpha=self.instance_noise * self._unit)
+            x = x.add(noise, alpha=self.instance_noise * self.data_std)
         return (x, *others)
 
     def _augmented(self, x: Tensor) -> Tensor:
@@ -73,9 +77,9 @@ class Disturbance:
 
     def state(self) -> dict[str, float]:
         """Return what continues it, JSON-able."""
-        return {"n_calls": self.n_calls, "instance_noise": self.instance_noise, "augment_p": self.augment_p}
+        return {name: getattr(self, name) for name in _STATE}
 
     def load_state(self, state: dict[str, float]) -> None:
         """Continue from a state made by `state`."""
-        self.n_calls = int(state["n_calls"])
-        self.instance_noise, self.augment_p = state["instance_noise"], state["augment_p"]
+        for name in _STATE:
+            setattr(self, name, state[name])

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from agents.attach.comparisons import Comparison, Embed, Embedded, Range, check_values, comparison_of
 from agents.attach.record import form_of
+from gan_gym.gan import Spread
 from gan_gym.randomness import generator
 from gan_gym.rewards import Scorer, Similarity
 
@@ -36,8 +37,14 @@ class Samples:
         self._fakes: list[Tensor] = []
         self._n_fakes = 0
         self._scorer: Scorer | None = None
+        self._spread = Spread()
         self.shape: tuple[int, ...] | None = None
         """Shape of a sample; `None` before the first real batch."""
+
+    @property
+    def data_std(self) -> float:
+        """Standard deviation of the real samples of the first steps, as the loop gave them."""
+        return self._spread.std
 
     @property
     def n_real(self) -> int:
@@ -92,6 +99,7 @@ class Samples:
             return
         if real is not None and self._scorer is None:
             self._real.append(self._comparison.reference(real))
+            self._spread.add(real)
         if fake is None:
             return
         if self._scorer is None:
@@ -136,6 +144,7 @@ class Samples:
             "noise": noise,
             "n_fakes": self._n_fakes,
             "compared": self._scorer is not None,
+            "spread": self._spread.state(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -146,5 +155,6 @@ class Samples:
         self._comparison = comparison_of(self.shape, self._embed, self._range)
         if isinstance(self._comparison, Embedded):
             self._comparison.noise = state["noise"]
+        self._spread.load_state(state["spread"])
         self._real, self._fakes, self._n_fakes = [state["real"]], [], state["n_fakes"]
         self._scorer = self._build_scorer() if state["compared"] else None

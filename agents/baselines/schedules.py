@@ -11,8 +11,9 @@ from agents.baselines.rule import FORMS, ExactRule, Settings, cosine, rates
 from agents.baselines.tuned import tuned
 from gan_gym.gan import family
 
-STARTS = {"points": (0.04, 0.3), "images": (0.01, 0.1)}
-"""Relative weight change per step and instance noise that `UpdateRatio` starts with, by family."""
+STARTS = {"points": (0.04, 0.22), "images": (0.01, 0.25)}
+"""Relative weight change per step, and instance noise in standard deviations of the data, that `UpdateRatio`
+starts with, by family."""
 COSINE_TO_0 = dict.fromkeys(("g_lr", "d_lr", "instance_noise"), ("cosine", 0.0))
 """How a schedule falls that says nothing else."""
 SMALLEST_RATIO = 1e-8
@@ -46,7 +47,7 @@ class UpdateRatio(ExactRule):
     ratio: float | None = None
     """Relative weight change per step at the start; `None` takes that of `STARTS`."""
     instance_noise: float | None = None
-    """Standard deviation of the instance noise at the start, data units; `None` as above."""
+    """Instance noise at the start, standard deviations of the data; `None` as above."""
     beta1: float = 0.5
     """Adam's first-moment decay."""
 

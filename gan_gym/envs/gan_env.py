@@ -58,7 +58,7 @@ class GANEnv(gym.Env[Array, Array]):
     |---|---|---|---|---|
     | g_lr | 1e-06 | 0.02 | 32 | Adam learning rate of the generator |
     | d_lr | 1e-06 | 0.02 | 32 | Adam learning rate of the discriminator |
-    | instance_noise * | 0.01 | 1 | 16 | std of noise on all D sees, data units |
+    | instance_noise * | 0.01 | 1 | 16 | std of noise on all D sees, stds of the data |
     | reward_weight * | 0.05 | 1 | 2 | weight of the similarity in D's fake term |
     | r1_gamma * | 0.001 | 100 | 8 | weight of the R1 gradient penalty |
     | d_steps | 1 | 8 | 2 | D updates per G update, rounded |

@@ -66,8 +66,12 @@ class KnobTensors:
         self._averaging_weights = self._column(weights, n_steps)
         self._seen = {
             name: self._column(values)
-            for name in ("augment_p", "instance_noise", "reward_weight")
-            if any(values := [getattr(s, name) for s in settings])
+            for name, values in (
+                ("augment_p", [s.augment_p for s in settings]),
+                ("noise_std", [t.noise_std for t in members]),
+                ("reward_weight", [s.reward_weight for s in settings]),
+            )
+            if any(values)
         }
 
     def _column(self, values: Sequence[float], *steps: int) -> Tensor:

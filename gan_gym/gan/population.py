@@ -241,7 +241,7 @@ class Population:
             x = augmented(x, inputs["augment_p"], inputs)
         if "noise" in inputs:
             noise = inputs["noise"] if self.lead else laid_out(inputs["noise"])
-            x = torch.addcmul(x, noise, _columns(inputs["instance_noise"], x))
+            x = torch.addcmul(x, noise, _columns(inputs["noise_std"], x))
         return x
 
     def _scores(self, seen: Tensor) -> Tensor:

@@ -19,7 +19,8 @@ class Settings:
     d_lr: float = 2e-4
     """Adam's learning rate of the discriminator."""
     instance_noise: float = 0.0
-    """Std of the noise on all the discriminator sees, data units (Sonderby et al. 2016, arXiv 1610.04490)."""
+    """Std of the noise on all the discriminator sees, standard deviations of the data (Sonderby et al. 2016,
+    arXiv 1610.04490)."""
     reward_weight: float = 0.0
     """Lambda in [0, 1]: the discriminator's fake term is weighted by 1 - lambda * similarity(x_fake)."""
     r1_gamma: float = 0.0

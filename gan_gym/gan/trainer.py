@@ -24,11 +24,16 @@ from gan_gym.gan.losses import LOSSES
 from gan_gym.gan.player import changed_tensors
 from gan_gym.gan.population import Population
 from gan_gym.gan.settings import Settings
+from gan_gym.gan.spread import Spread
 from gan_gym.gan.statistics import Statistics
 from gan_gym.names import lookup
+from gan_gym.randomness import generator
 
 PRECISIONS: dict[str, torch.dtype | None] = {"float32": None, "bfloat16": torch.bfloat16}
 """What the networks may be computed in, by name."""
+
+N_MEASURED = 512
+"""Real samples from which the spread of the data is measured."""
 
 State = tuple[dict[str, Tensor], dict[str, Any]]
 """Tensors by name, and JSON-able values by name."""
@@ -123,6 +128,18 @@ class GANTrainer:
     def _first_gain(network: FlatModule) -> float:
         """Return relative weight change per unit of learning rate of Adam's first step, all entries +-lr."""
         return math.sqrt(network.vector.numel()) / (float(network.vector.detach().norm()) + 1e-12)
+
+    @cached_property
+    def data_std(self) -> float:
+        """Standard deviation of the data: the unit of instance noise, the same whatever the seed."""
+        spread = Spread()
+        spread.add(self.source.batch(N_MEASURED, generator(0, "spread")))
+        return spread.std
+
+    @property
+    def noise_std(self) -> float:
+        """Standard deviation of the instance noise in force, data units."""
+        return self.settings.instance_noise * self.data_std if self.settings.instance_noise > 0 else 0.0
 
     @property
     def learning_rates(self) -> tuple[float, float]:

@@ -188,7 +188,7 @@ def test_update_ratio_sets_ratios_and_noise() -> None:
         assert values["beta1"] == 0.5
 
 
-@pytest.mark.parametrize(("networks", "ratio", "noise"), [("mlp", 0.04, 0.3), ("light", 0.01, 0.1)])
+@pytest.mark.parametrize(("networks", "ratio", "noise"), [("mlp", 0.04, 0.22), ("light", 0.01, 0.25)])
 def test_update_ratio_knows_a_good_start(networks: str, ratio: float, noise: float) -> None:
     values, _ = UpdateRatio().settings(START | {"networks": networks}, None)
     assert (values["d_update_ratio"], values["instance_noise"]) == (ratio, noise)

@@ -51,25 +51,26 @@ class Bowls:
         return {"end": "budget", "quality": 1 / (1 + distance)}
 
 
-def test_scales_rates_and_noise_alone() -> None:
+def test_scales_learning_rates_alone() -> None:
     info = {"progress_remaining": 0.5, "networks": "mlp"}
-    settings, _ = Scaled(RULE, rates=2.0, noise=0.5).settings(info, None)
+    settings, _ = Scaled(RULE, 2.0).settings(info, None)
     plain, _ = RULE.settings(info, None)
     assert settings["g_lr"] == 2 * plain["g_lr"]
     assert settings["d_lr"] == 2 * plain["d_lr"]
-    assert settings["instance_noise"] == 0.5 * plain["instance_noise"]
-    assert settings["beta1"] == plain["beta1"]
-    assert len(variants(RULE)) == len(FACTORS) ** 2
+    assert {name: settings[name] for name in ("instance_noise", "beta1")} == {
+        name: plain[name] for name in ("instance_noise", "beta1")
+    }
+    assert len(variants(RULE)) == len(FACTORS)
     assert variants(RULE)[0].settings(info, None) == RULE.settings(info, None)
 
 
-@pytest.mark.parametrize("n_of_each", [1, 2, 5, 9])
+@pytest.mark.parametrize("n_of_each", [1, 2, 3, 5])
 def test_finds_what_each_kind_asks_for(n_of_each: int) -> None:
-    wanted = {"low": (5e-4, 0.1), "as the rule": (1e-3, 0.2), "high": (2e-3, 0.1)}
+    wanted = {"low": (5e-4, 0.2), "as the rule": (1e-3, 0.2), "high": (2e-3, 0.2)}
     kinds = [kind for kind in wanted for _ in range(n_of_each)]
     vector = Bowls([wanted[kind] for kind in kinds])
-    best = best_variants(RULE, vector, kinds, 9, progress=False)  # type: ignore[arg-type]
-    assert {kind: (1e-3 * b.rates, 0.2 * b.noise) for kind, b in zip(kinds, best, strict=True)} == wanted
+    best = best_variants(RULE, vector, kinds, 3, progress=False)  # type: ignore[arg-type]
+    assert {kind: (1e-3 * b.factor, 0.2) for kind, b in zip(kinds, best, strict=True)} == wanted
 
 
 def test_a_diverged_run_counts_nothing() -> None:
@@ -79,13 +80,13 @@ def test_a_diverged_run_counts_nothing() -> None:
             return end if self.values[i]["g_lr"] < 1.5e-3 else {"end": "diverged", "quality": 1.0}
 
     vector = Diverging([(2e-3, 0.2)])
-    (best,) = best_variants(RULE, vector, ["one"], 9, progress=False)  # type: ignore[arg-type]
-    assert (best.rates, best.noise) == (1.0, 1.0)
+    (best,) = best_variants(RULE, vector, ["one"], 3, progress=False)  # type: ignore[arg-type]
+    assert best.factor == 1.0
 
 
 def test_rules_reach_their_settings_by_moves() -> None:
     vector = Bowls([(1e-3, 0.2)] * 2)
-    demonstration = Demonstration([RULE, Scaled(RULE, rates=0.5)], vector)  # type: ignore[arg-type]
+    demonstration = Demonstration([RULE, Scaled(RULE, 0.5)], vector)  # type: ignore[arg-type]
     for _ in range(2):
         demonstration.step(demonstration.moves())
     assert vector.values[0] == pytest.approx({"g_lr": 1e-3, "instance_noise": 0.2}, rel=1e-4)

@@ -60,7 +60,7 @@ class MadeUp:
 
 def search(play: Any, log: Path, name: str = "tuned_schedule", envs: int = 1) -> Search:
     shares = [Share(f"env {i}", 1, {}) for i in range(envs)]
-    arena = Arena(shares, ["mlp"] * envs, [1000] * envs, play)
+    arena = Arena(shares, [32] * envs, [1000] * envs, play)
     return Search(name, arena, SPACE, 0, log, read_log(log), tqdm(disable=True))
 
 
@@ -110,7 +110,7 @@ def test_environments_of_one_id_are_told_apart(tmp_path: Path) -> None:
                     yield [{**row, "final_quality": scale * row["final_quality"]} for row in rows]
 
     shares = [Share("GridGAN-v0", 1, {}), Share("GridGAN-v0", 1, {"scale": 0.5})]
-    arena = Arena(shares, ["mlp", "mlp"], [1000, 1000], Half())
+    arena = Arena(shares, [32, 32], [1000, 1000], Half())
     log = tmp_path / "log.jsonl"
     _, found = Search("tuned_constant", arena, SPACE, 0, log, {}, tqdm(disable=True)).run(300)
     row = next(row for row in read_log(log).values() if row["quality"] == found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from gan_gym.knobs import IMAGE_SCALE, KNOBS
 from gan_gym.randomness import generator
 
 RATES = ("g_lr", "d_lr")
+DATA_STD = 1.415
+"""Of the loop's points."""
 OPTIMIZERS: dict[str, Any] = {
     "sgd": optim.SGD,
     "nesterov": partial(optim.SGD, momentum=0.5, nesterov=True),
@@ -151,23 +154,36 @@ class Identity(nn.Module):
 X = torch.rand(64, 3, 16, 16, generator=generator(0, "x"))
 
 
-@pytest.mark.parametrize(("value_range", "unit"), [((-1.0, 1.0), 1.0), ((0.0, 255.0), 127.5)])
-def test_noise_has_the_std_asked_for_in_training_only(value_range: tuple[float, float], unit: float) -> None:
+@pytest.mark.parametrize("unit", [1.0, 0.4, 70.0])
+def test_noise_has_the_std_asked_for_in_training_only(unit: float) -> None:
     d, seen = Identity(), X.clone()
-    hook = Disturbance(d, value_range, seed=0)
+    hook = Disturbance(d, (-1.0, 1.0), seed=0)
     assert torch.equal(d(seen), X)
-    hook.instance_noise = 0.3
+    hook.instance_noise, hook.data_std = 0.3, unit
     noise = d(seen, 1.0) - X
     assert noise.std() == pytest.approx(0.3 * unit, rel=0.02)
     assert abs(noise.mean()) < 0.01 * unit
     assert torch.equal(seen, X)
     assert not torch.equal(d(seen) - X, noise)
-    again = Disturbance(twin := Identity(), value_range, seed=0)
+    again = Disturbance(twin := Identity(), (-1.0, 1.0), seed=0)
     again.load_state({**hook.state(), "n_calls": 0})
     torch.testing.assert_close(twin(seen) - X, noise)
     assert torch.equal(d.eval()(seen), X)
     hook.remove()
     assert torch.equal(d.train()(seen), X)
+
+
+@pytest.mark.parametrize("scale", [1.0, 50.0])
+def test_noise_is_a_share_of_how_wide_the_loops_data_spread(stub, loop, scale: float) -> None:
+    plain = loop()
+    with plain.attach(stub(("instance_noise",), [1.0]), steps_per_decision=10, total_steps=100) as attached:
+        for _ in range(12):
+            report = plain.report()
+            attached.step(**report | {name: scale * report[name] for name in ("real", "fake")})
+        x = torch.zeros(4000, 2)
+        with patch.object(plain.d, "forward", lambda seen: seen):
+            noise = plain.d(x)
+    assert noise.std() == pytest.approx(attached.values["instance_noise"] * scale * DATA_STD, rel=0.05)
 
 
 @pytest.mark.parametrize("offset", [0.0, 5.0])

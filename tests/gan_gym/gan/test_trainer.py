@@ -54,7 +54,7 @@ def _plain_loop(pair: Pair, trainer: GANTrainer, n_steps: int) -> tuple[nn.Modul
     def seen(x: Tensor, draws: dict[str, Tensor]) -> Tensor:
         if s.augment_p > 0:
             x = augmented(x, torch.tensor(s.augment_p), draws)
-        return x + s.instance_noise * draws["noise"] if s.instance_noise > 0 else x
+        return x + s.instance_noise * trainer.data_std * draws["noise"] if s.instance_noise > 0 else x
 
     def norms(x: Tensor) -> Tensor:
         x = x.detach().requires_grad_(True)
