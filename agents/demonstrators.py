@@ -24,7 +24,7 @@ FACTORS = (1.0, 0.5, 2.0)
 """What a variant multiplies the learning rates of its rule by. The noise that suits is the same share of the
 data's spread everywhere (`gan_gym.gan.Spread`)."""
 
-N_EPISODES_TRIED = 6
+N_EPISODES_TRIED = 3
 """Episodes of each environment in which variants are tried."""
 
 Array = NDArray[np.float32]

@@ -27,7 +27,7 @@ N_EPISODES = 5
 """Episodes watched in every environment, and acted in by the policy in each correction."""
 DISTURBANCES = (0.0, 0.05, 0.15, 0.4)
 """Standard deviations of what is added to the rule's moves, one an environment in turn."""
-N_CORRECTIONS = 2
+N_CORRECTIONS = 1
 """Times the policy acts itself, is told what the rule would have done, and is fitted to all it has seen."""
 N_EPOCHS = 100
 N_EPISODES_IN_ALL = N_EPISODES * (1 + N_CORRECTIONS)
