@@ -10,6 +10,7 @@ import importlib
 import logging
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -135,9 +136,14 @@ class _Handler(logging.Handler):
 
 @contextmanager
 def _warnings_in_one_line() -> Iterator[None]:
-    """Show logged and library warnings as `warning: ...`; what only developers can act on is left out."""
-    root, handler = logging.getLogger(), _Handler(logging.WARNING)
+    """Show logged and library warnings as `warning: ...`; what only developers can act on is left out.
+
+    So is the traceback of a background thread (TensorBoard's writer, on a disk that is full or gone): it is
+    one line, and the command ends with an error of its own.
+    """
+    root, handler, hook = logging.getLogger(), _Handler(logging.WARNING), threading.excepthook
     root.addHandler(handler)
+    threading.excepthook = lambda failed: root.warning("a background thread failed: %s", failed.exc_value)
     try:
         with warnings.catch_warnings():
             for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
@@ -148,6 +154,7 @@ def _warnings_in_one_line() -> Iterator[None]:
             yield
     finally:
         root.removeHandler(handler)
+        threading.excepthook = hook
 
 
 def _one_line(text: str) -> str:

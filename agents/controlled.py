@@ -29,14 +29,18 @@ def train_controlled(run: Path, env: HistoGANEnv, agent: Agent, seed: int, stop:
         return True
     state = extra.get("agent_state")
     rollback = Rollback(env, state, extra.get("rollback"), None if found is None else found.good)
+    best: float = extra.get("best", 0.0)
     observation, info = env.current()
     every = max(1, env.episode_steps // N_CHECKPOINTS)
     with Recorder(run, env, seed, 0 if found is None else found.n_rows) as recorder:
 
         def checkpoint(snapshot: Snapshot, good: Snapshot | None = None, **more: Any) -> None:
+            nonlocal best
             recorder.metrics.sync()
-            values = {"agent_state": state, "rollback": rollback.values(), **more}
-            save_run_state(run, RunState(snapshot, recorder.metrics.n_rows, good, values))
+            quality = env.current()[1]["quality"]
+            better, best = quality > best, max(quality, best)
+            values = {"agent_state": state, "rollback": rollback.values(), "best": best, **more}
+            save_run_state(run, RunState(snapshot, recorder.metrics.n_rows, good, values), best=better)
 
         while not info["end"] and not stop.requested:
             action, state = decide(agent, env, observation, info, state, rollback.rate_scale)

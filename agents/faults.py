@@ -8,7 +8,8 @@ from types import TracebackType
 
 ROOMS = ("agents", "gan_gym", "snn")
 """Packages whose errors are messages to the user."""
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_GONE = (errno.EROFS, errno.EIO, errno.ESTALE)
 
 
 def message_for_user(error: Exception) -> str | None:
@@ -21,6 +22,8 @@ def message_for_user(error: Exception) -> str | None:
         return f"{error.strerror}: '{error.filename}'; choose another path or change its permissions"
     if isinstance(error, OSError) and error.errno in _FULL:
         return f"{error.strerror}; free some space, then go on (a run continues with --resume)"
+    if isinstance(error, OSError) and error.errno in _GONE:
+        return f"{error.strerror}; bring the disk back, then go on (a run continues with --resume)"
     if isinstance(error, ValueError | TypeError | ImportError) and _raised_here(error.__traceback__):
         return str(error)
     if isinstance(error, ImportError):

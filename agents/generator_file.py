@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from gan_gym.checkpoint import replace_file
+from agents.resuming import best_generator
+from gan_gym.checkpoint import CheckpointError, replace_file
 from gan_gym.data.sampler import to_uint8
 from gan_gym.data.sizes import parse_image_size
 from gan_gym.gan import build_networks, family
+from gan_gym.gan.flat import FlatModule
 from gan_gym.randomness import generator
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 1
 
@@ -40,6 +45,24 @@ def save_generator(
     }
     replace_file(run / "generator.safetensors", content)
     replace_file(run / "generator.json", (json.dumps(head, indent=1) + "\n").encode())
+
+
+def save_best_generator(run: Path, networks: str, shape: tuple[int, ...]) -> None:
+    """Write the generator of a run's best checkpoint into `run/best`, as `save_generator` does.
+
+    It is the best by the quality that the controller is rewarded for, among the checkpoints, which are a
+    twentieth of the run apart. Where it cannot be read, a warning says so.
+    """
+    try:
+        tensors, n_images = best_generator(run)
+    except CheckpointError as error:
+        logger.warning("%s", error)
+        return
+    averaged = FlatModule(build_networks(networks, shape, 0)[0].eval(), trainable=False)
+    for name, tensor in averaged.tensors().items():
+        tensor.copy_(tensors[name])
+    (run / "best").mkdir(exist_ok=True)
+    save_generator(averaged.module, run / "best", networks, shape, n_images)
 
 
 def load_generator(folder: str, device: torch.device) -> nn.Module:

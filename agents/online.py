@@ -107,7 +107,7 @@ def train_online(
             one_run.rollback.give_up()
         keep_controller(controller, run)
         recorder.metrics.sync()
-        save_run_state(run, RunState(env.snapshot(), recorder.metrics.n_rows))
+        save_run_state(run, RunState(env.snapshot(), recorder.metrics.n_rows), best=True)
     return not stop.requested
 
 

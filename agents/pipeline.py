@@ -16,7 +16,7 @@ from agents.config import DemoConfig, TrainConfig
 from agents.controlled import train_controlled
 from agents.controller import Controller
 from agents.fitting import fit_snn
-from agents.generator_file import generate, load_generator, save_generator
+from agents.generator_file import generate, load_generator, save_best_generator, save_generator
 from agents.online import train_online
 from agents.planning import Plan, make_plan
 from agents.report import write_report
@@ -134,6 +134,7 @@ def execute(plan: Plan) -> int:
         return EXIT_RESUMABLE
     generator = env.trainer.g_ema.module
     save_generator(generator, plan.out, config.networks, env.trainer.source.shape, env.trainer.n_images)
+    save_best_generator(plan.out, config.networks, env.trainer.source.shape)
     if config.evaluate:
         _evaluate(plan, generator)
     return _report(plan.out)

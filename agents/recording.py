@@ -32,7 +32,7 @@ N_GRIDS = 10
 def save_grid(images: Tensor, path: Path) -> None:
     """Write a grid of patches, small ones enlarged, as PNG."""
     scale = max(1, 64 // max(images.shape[2:]))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(exist_ok=True)
     png = io.BytesIO()
     Image.fromarray(image_grid(images, scale=scale)).save(png, "PNG")
     replace_file(path, png.getvalue())

@@ -6,11 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gan_gym.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from torch import Tensor
+
+from gan_gym.checkpoint import CheckpointError, load_best, load_checkpoint, save_checkpoint
 from gan_gym.envs.gan_env import GANEnv
 from gan_gym.envs.snapshot import Snapshot
 
-_GOOD = "good/"
+CHECKPOINTS = "checkpoints"
+"""Folder in a run's."""
+_GOOD, _AVERAGED = "good/", "g_ema."
 
 
 @dataclass(frozen=True)
@@ -27,14 +31,14 @@ class RunState:
     """JSON-able: the agent's state and the like."""
 
 
-def save_run_state(run: Path, state: RunState) -> None:
-    """Write a checkpoint into a run's folder."""
+def save_run_state(run: Path, state: RunState, *, best: bool = False) -> None:
+    """Write a checkpoint into a run's folder; the best so far is kept beside the newest two."""
     tensors, values = dict(state.snapshot.tensors), {"env": state.snapshot.values, "n_rows": state.n_rows}
     if state.good is not None:
         tensors |= {_GOOD + name: tensor for name, tensor in state.good.tensors.items()}
         values["good"] = state.good.values
     n_images: int = state.snapshot.values["trainer"]["n_images"]
-    save_checkpoint(run / "checkpoints", n_images, tensors, {**values, "extra": state.extra})
+    save_checkpoint(run / CHECKPOINTS, n_images, tensors, {**values, "extra": state.extra}, best=best)
 
 
 def load_run_state(run: Path, env: GANEnv, seed: int) -> RunState | None:
@@ -43,7 +47,7 @@ def load_run_state(run: Path, env: GANEnv, seed: int) -> RunState | None:
     Raises:
         CheckpointError: if no checkpoint is whole, or the newest is of another version.
     """
-    found = load_checkpoint(run / "checkpoints")
+    found = load_checkpoint(run / CHECKPOINTS)
     if found is None:
         env.reset(seed=seed)
         return None
@@ -58,7 +62,24 @@ def load_run_state(run: Path, env: GANEnv, seed: int) -> RunState | None:
         env.reset(seed=seed, options={"snapshot": state.snapshot})
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
-            f"the checkpoints in {run / 'checkpoints'} were written by another version ({error!r}); "
+            f"the checkpoints in {run / CHECKPOINTS} were written by another version ({error!r}); "
             "resume with that version, or start anew"
         ) from error
     return state
+
+
+def best_generator(run: Path) -> tuple[dict[str, Tensor], int]:
+    """Return the averaged generator of a run's best checkpoint, tensors by name, and the images it had seen.
+
+    Raises:
+        CheckpointError: if there is none, or it is damaged.
+    """
+    tensors, values = load_best(run / CHECKPOINTS)
+    own = {name.removeprefix(_AVERAGED): x for name, x in tensors.items() if name.startswith(_AVERAGED)}
+    try:
+        return own, int(values["env"]["trainer"]["n_images"])
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"the best checkpoint in {run / CHECKPOINTS} was written by another version ({error!r}); use the "
+            "last generator"
+        ) from None

@@ -14,6 +14,7 @@ from pathlib import Path
 
 COMPARED = (
     "generator.safetensors",
+    "best/generator.safetensors",
     "metrics.jsonl",
     "snn/model.safetensors",
     "samples/*.png",

@@ -20,9 +20,10 @@ from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the files' layout."""
-_TENSORS, _VALUES, _MANIFEST, _LATEST = "state.safetensors", "state.json", "manifest.json", "LATEST"
+_TENSORS, _VALUES, _MANIFEST = "state.safetensors", "state.json", "manifest.json"
+_LATEST, _BEST = "LATEST", "BEST"
 
 
 class CheckpointError(ValueError):
@@ -30,11 +31,17 @@ class CheckpointError(ValueError):
 
 
 def save_checkpoint(
-    folder: Path, n_images: int, tensors: dict[str, Tensor], values: dict[str, Any], *, keep: int = 2
+    folder: Path,
+    n_images: int,
+    tensors: dict[str, Tensor],
+    values: dict[str, Any],
+    *,
+    keep: int = 2,
+    best: bool = False,
 ) -> Path:
     """Write a checkpoint into `folder`, and drop those of later images and all but the newest `keep`.
 
-    Later ones are left of a run that went back.
+    Later ones are left of a run that went back. The best stays however old it is, and `BEST` names it.
 
     Args:
         folder: the run's folder of checkpoints.
@@ -42,6 +49,7 @@ def save_checkpoint(
         tensors: tensors by name.
         values: JSON-able values without NaN.
         keep: checkpoints to keep.
+        best: whether this is the best so far.
 
     Raises:
         CheckpointError: if the folder cannot be written to.
@@ -55,24 +63,26 @@ def save_checkpoint(
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     contents[_MANIFEST] = json.dumps({"schema": SCHEMA, "sha256": hashes}, indent=1).encode()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)  # not its parents: a run that has vanished stays so
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
         for name, content in contents.items():
             write_synced(part / name, content)
         sync_folder(part)
         shutil.rmtree(final, ignore_errors=True)
+        if best:  # first: a run that is killed in between does this step again
+            replace_file(folder / _BEST, final.name.encode())
         part.rename(final)
         replace_file(folder / _LATEST, final.name.encode())
         sync_folder(folder)
-        earlier = [path for path in _newest_first(folder) if _n_images(path) <= n_images][:keep]
+        earlier = [path for path in _newest_first(folder) if _n_images(path) <= n_images]
         for path in _newest_first(folder):
-            if path not in earlier:
+            if path not in earlier[:keep] and not (path in earlier and path == _best(folder)):
                 shutil.rmtree(path)
     except OSError as error:
         raise CheckpointError(
-            f"cannot write a checkpoint to {folder} ({error.strerror}); "
-            "free space or make it writable, then --resume"
+            f"cannot write a checkpoint to {folder} ({error.strerror}); the one before it is intact: free "
+            "space, make it writable or bring it back, then --resume"
         ) from error
     return final
 
@@ -94,6 +104,32 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | 
     if found:
         raise CheckpointError(f"no checkpoint in {folder} is whole; train again into another folder")
     return None
+
+
+def load_best(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the best checkpoint in `folder`.
+
+    Raises:
+        CheckpointError: if there is none, or it is damaged.
+    """
+    path = _best(folder)
+    if path is None:
+        raise CheckpointError(f"{folder} names no best checkpoint; train with this version")
+    try:
+        return _read(path)
+    except (OSError, KeyError, TypeError, ValueError, RecursionError, SafetensorError) as error:
+        raise CheckpointError(
+            f"the best checkpoint, {path}, is damaged ({_reason(error)}); use the last generator"
+        ) from None
+
+
+def _best(folder: Path) -> Path | None:
+    """Return the folder that `BEST` names; what leads elsewhere is none."""
+    try:
+        name = (folder / _BEST).read_text()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return next((path for path in _newest_first(folder) if path.name == name), None)
 
 
 def _reason(error: Exception) -> str:

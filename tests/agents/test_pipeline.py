@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 from safetensors.torch import load_file
 
 import agents.controlled
@@ -19,11 +20,15 @@ import agents.fitting
 import agents.pipeline
 from agents import Controller
 from agents.controller import build_policy
+from agents.generator_file import load_generator
+from agents.recording import N_SHOWN
 from agents.rollback import MAX_ROLLBACKS
 from gan_gym.envs.histogan import HistoGANEnv
 from gan_gym.gan import GANTrainer
 from gan_gym.knobs import DEFAULT_KNOBS, resolve
 from gan_gym.observations import names
+from gan_gym.randomness import generator
+from gan_gym.render import image_grid
 from snn.stages import QUICK_STAGES
 
 
@@ -39,8 +44,9 @@ def plain_report(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def ends(run: Path) -> dict[str, bytes]:
     """All that must not depend on interruptions."""
-    files = [run / "generator.safetensors", run / "metrics.jsonl", *sorted((run / "samples").glob("*.png"))]
-    return {file.name: file.read_bytes() for file in files}
+    names = "generator.safetensors", "best/generator.safetensors", "metrics.jsonl"
+    files = [*(run / name for name in names), *sorted((run / "samples").glob("*.png"))]
+    return {str(file.relative_to(run)): file.read_bytes() for file in files}
 
 
 def rows(run: Path) -> list[dict]:
@@ -75,13 +81,30 @@ def test_a_run_folder_holds_all_of_the_contract(finished_run) -> None:
     assert {
         "config.yaml", "command.txt", "env.json", "metrics.jsonl", "snn/model.json", "snn/model.safetensors",
         "controller/baseline.json", "checkpoints/LATEST", "generator.safetensors", "generator.json",
-        "report.html", "summary.md", "samples/real.png", "samples/000000000.png", "samples/000000160.png",
+        "best/generator.safetensors", "best/generator.json", "report.html", "summary.md",
+        "samples/real.png", "samples/000000000.png", "samples/000000160.png",
     } <= held  # fmt: skip
     assert any(name.startswith("events.") for name in held)
     assert not any(name.startswith(".") or "/." in name or "part" in name for name in held)
     newest = finished_run / "checkpoints" / (finished_run / "checkpoints" / "LATEST").read_text()
     assert (newest / "manifest.json").is_file()
     assert yaml.safe_load((finished_run / "config.yaml").read_text())["networks"] == "light"
+
+
+def test_the_best_generator_is_that_of_the_best_checkpoint(finished_run) -> None:
+    qualities = {row["n_images"]: row["quality"] for row in rows(finished_run)}  # a checkpoint every row
+    best = max(qualities, key=lambda n: qualities[n])
+    assert json.loads((finished_run / "best" / "generator.json").read_text())["n_images"] == best
+    assert (finished_run / "checkpoints" / "BEST").read_text() == f"ckpt-{best:09d}"
+    kept, last = (
+        load_generator(str(run), torch.device("cpu")) for run in (finished_run / "best", finished_run)
+    )
+    z = torch.randn(4, kept.z_dim, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(kept(z), last(z)) == (best == max(qualities))
+    picture = finished_run / "samples" / f"{best:09d}.png"
+    seed = generator(0, "grid")
+    shown = kept(torch.randn(N_SHOWN, kept.z_dim, generator=seed)).detach()
+    assert np.array_equal(np.asarray(Image.open(picture)), image_grid(shown, scale=4))
 
 
 def test_metrics_hold_neither_clock_nor_path(finished_run, patch_folder) -> None:
@@ -136,11 +159,11 @@ def test_a_killed_run_ends_as_an_undisturbed_one(
 def test_a_kill_around_a_checkpoint(train_quickly, tmp_path, monkeypatch, undisturbed, nth, before) -> None:
     real, count = agents.controlled.save_run_state, [0]
 
-    def save(*arguments) -> None:
+    def save(*arguments, **best) -> None:
         count[0] += 1
         if count[0] == nth and before:
             raise Killed
-        real(*arguments)
+        real(*arguments, **best)
         if count[0] == nth:
             raise Killed
 

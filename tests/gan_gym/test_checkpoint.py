@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import gan_gym.checkpoint
-from gan_gym.checkpoint import CheckpointError, load_checkpoint, replace_file, save_checkpoint
+from gan_gym.checkpoint import CheckpointError, load_best, load_checkpoint, replace_file, save_checkpoint
 
 
 def save(folder, n, **kwargs):
@@ -65,6 +65,34 @@ def test_later_ones_of_a_run_that_went_back_are_dropped(tmp_path) -> None:
     assert sorted(p.name for p in tmp_path.glob("ckpt-*")) == ["ckpt-000000020", "ckpt-000000025"]
 
 
+def test_the_best_stays_however_old_it_is(tmp_path) -> None:
+    for n in (10, 20, 30, 40, 50):
+        save(tmp_path, n, best=n in (10, 20))
+    assert sorted(p.name[-2:] for p in tmp_path.glob("ckpt-*")) == ["20", "40", "50"]
+    assert newest(tmp_path) == 50
+    assert load_best(tmp_path)[1] == {"n": 20}
+
+
+def test_a_best_one_of_a_future_that_was_given_up_is_none(tmp_path) -> None:
+    save(tmp_path, 10)
+    save(tmp_path, 30, best=True)
+    save(tmp_path, 20)
+    with pytest.raises(CheckpointError, match="names no best checkpoint"):
+        load_best(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc", "", "ckpt-000000011", "\xff"])
+def test_best_leads_nowhere_else(tmp_path, name) -> None:
+    folder = tmp_path / "checkpoints"
+    save(folder, 10, best=True)
+    save(tmp_path, 10).rename(tmp_path / "outside")
+    (folder / "BEST").write_bytes(name.encode("latin-1"))
+    with pytest.raises(CheckpointError, match="names no best checkpoint"):
+        load_best(folder)
+    save(folder, 20)
+    assert newest(folder) == 20
+
+
 def damage_missing(path) -> None:
     (path / "manifest.json").unlink()
 
@@ -118,6 +146,12 @@ def test_a_damaged_one_is_reported_and_the_one_before_it_used(tmp_path, caplog, 
     assert "ckpt-000000020 is damaged" in caplog.text
     save(tmp_path, 20)
     assert newest(tmp_path) == 20
+
+
+def test_a_damaged_best_one_is_no_best_one(tmp_path) -> None:
+    damage_truncated(save(tmp_path, 10, best=True))
+    with pytest.raises(CheckpointError, match=r"is damaged .*; use the last generator"):
+        load_best(tmp_path)
 
 
 def test_says_so_where_none_is_whole(tmp_path) -> None:
