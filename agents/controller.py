@@ -22,7 +22,8 @@ from stable_baselines3.common.vec_env import VecNormalize
 import agents.algorithms
 from agents.environments import discrete_actions
 from agents.random_state import isolated_random_state
-from gan_gym.knobs import resolve
+from agents.sb3_zip import read_sb3_zip
+from gan_gym.knobs import DEFAULT_KNOBS, resolve
 from gan_gym.names import unknown
 from gan_gym.observations import names
 
@@ -214,10 +215,16 @@ class Controller:
     def load(cls, name_or_path: str | Path) -> Controller:
         """Load a controller that ships, by name, or one from a folder.
 
+        A zip of Stable-Baselines3 (`model.save`) serves as well, if the model was trained with the default
+        knobs on observations as they are, and with our policy's layers (`policy_arguments`). Nothing in it is
+        unpickled.
+
         Raises:
             ValueError: if there is none, it is damaged, or it was made for other knobs, observations or a
                 version this package does not know; the difference is spelled out.
         """
+        if str(name_or_path).endswith(".zip"):
+            return cls._from_zip(Path(name_or_path))
         folder = find(name_or_path)
         head = _read_head(folder)
         weights = folder / "policy.safetensors"
@@ -238,6 +245,19 @@ class Controller:
             reason = " ".join(str(error).split())[:200]
             raise ValueError(
                 f"controller '{folder}': policy.safetensors is unusable ({reason}); get it again"
+            ) from None
+
+    @classmethod
+    def _from_zip(cls, path: Path) -> Controller:
+        if not path.is_file():
+            raise ValueError(f"there is no file '{path}'; give a zip, or the folder of a controller")
+        algo, tensors = read_sb3_zip(path)
+        try:
+            return cls.of(algo, DEFAULT_KNOBS, tensors, {"algo": algo, "imported": path.name})
+        except (KeyError, RuntimeError) as error:
+            raise ValueError(
+                f"'{path}' was made for other knobs than {', '.join(DEFAULT_KNOBS)}, or with other layers "
+                f"than agents.controller.policy_arguments('{algo}') ({' '.join(str(error).split())[:200]})"
             ) from None
 
 

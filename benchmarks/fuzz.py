@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import random
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import tifffile
+import torch
 import yaml
 from PIL import Image
 
@@ -22,6 +26,7 @@ from gan_gym.checkpoint import CheckpointError, load_checkpoint
 from gan_gym.data.decoding import BadImage, decode, read_header
 from gan_gym.data.loading import load_patches
 from gan_gym.data.report import DataError
+from gan_gym.data.slides import opened_slide
 from snn.siamese import SiameseNet
 from snn.stage_files import parse_stages, stages_to_yaml
 from snn.stages import DEFAULT_STAGES
@@ -105,13 +110,42 @@ def _stages() -> list[bytes]:
     return [stages_to_yaml(DEFAULT_STAGES[:1]).encode(), b"- {name: a, n_steps: 3, unfreeze: [[0, 1]]}"]
 
 
+def _zips() -> list[bytes]:
+    weights, content = io.BytesIO(), io.BytesIO()
+    torch.save(Controller.load("pretrained").policy.state_dict(), weights)
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("data", '{"policy_class": {"__module__": "stable_baselines3.common.policies"}}')
+        archive.writestr("policy.pth", weights.getvalue())
+    return [content.getvalue()]
+
+
+def _slides() -> list[bytes]:
+    content, pixels = io.BytesIO(), np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    tifffile.imwrite(content, pixels, tile=(32, 32), photometric="rgb", resolution=(20000, 20000))
+    return [content.getvalue()]
+
+
+def _read_slide(file: Path) -> object:
+    with opened_slide(file) as slide:
+        return slide.read((0.0, 0.0, *map(float, slide.size)), (16, 16))
+
+
+def _read_signed(folder: Path) -> object:
+    """Load a controller whose description was made to fit its weights, so that their parser must refuse."""
+    description = folder / "controller.json"
+    head = json.loads(description.read_text())
+    head["sha256"] = hashlib.sha256((folder / "policy.safetensors").read_bytes()).hexdigest()
+    description.write_text(json.dumps(head))
+    return Controller.load(folder)
+
+
 def _read_patches(file: Path) -> object:
     return load_patches(str(file), 8, min_patches=2)
 
 
 TARGETS: dict[str, Target] = {
-    "image": Target(_read_image, "x.png", _images, (BadImage,), 0.3),
-    "npz": Target(_read_patches, "x.npz", _npz, (DataError,), 0.1),
+    "image": Target(_read_image, "x.png", _images, (BadImage,), 0.25),
+    "npz": Target(_read_patches, "x.npz", _npz, (DataError,), 0.08),
     "stages (YAML)": Target(
         lambda file: parse_stages(file.read_bytes()), "s.yaml", _stages, (ValueError, TypeError), 0.1
     ),
@@ -134,6 +168,12 @@ TARGETS: dict[str, Target] = {
         load_checkpoint, "ckpt-000000001/manifest.json", _good("checkpoint", "ckpt-000000001/manifest.json"),
         (CheckpointError,), 0.1, takes_file=False, beside=KINDS["checkpoint"].make,
     ),
+    "weights (safetensors)": Target(
+        _read_signed, "policy.safetensors", _good("controller", "policy.safetensors"), (ValueError,), 0.03,
+        takes_file=False, beside=KINDS["controller"].make,
+    ),
+    "model of SB3 (zip)": Target(Controller.load, "x.zip", _zips, (ValueError,), 0.03),
+    "slide": Target(_read_slide, "x.tif", _slides, (BadImage,), 0.01),
 }  # fmt: skip
 """What reads a user's bytes, by name."""
 
