@@ -111,7 +111,9 @@ def _say(axis: Axes, text: str) -> None:
 
 
 def _finish(axis: Axes, record: RunRecord) -> None:
-    """Mark a bad end, and quieten the frame."""
+    """Mark divergences and a bad end, and quieten the frame."""
+    for row in record.went_back:
+        axis.axvline(record.progress[1][row], color=COLOURS[1], linestyle="--", linewidth=1.0, zorder=1)
     if record.end in ("diverged", "collapsed"):
         axis.axvline(record.progress[1][-1], color="black", linestyle=":", linewidth=1.2)
     axis.grid(alpha=0.25)

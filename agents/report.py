@@ -94,7 +94,7 @@ def _curves(record: RunRecord) -> str:
         _data(draw_course(record)),
         f"Four plots against {label}: losses of generator and discriminator, the discriminator's scores of "
         "real and generated patches, similarity statistics, and the sum of rewards",
-        "Losses, scores, similarity and reward.",
+        "Losses, scores, similarity and reward." + _marks(record),
     )
     if not record.knobs:
         return _section("Course", course + "<p>No knob was turned in this run.</p>")
@@ -104,6 +104,13 @@ def _curves(record: RunRecord) -> str:
         "Knobs over the actions that turned them: 1 multiplies by the knob's largest factor, -1 divides.",
     )
     return _section("Course", course) + _section("What the controller did", knobs)
+
+
+def _marks(record: RunRecord) -> str:
+    """Explain the lines that stand where the run diverged."""
+    if not len(record.went_back):
+        return ""
+    return " Dashed lines: the run diverged there, and went back to its last good state with smaller rates."
 
 
 def _metrics(record: RunRecord) -> str:

@@ -58,6 +58,12 @@ class RunRecord:
         )
 
     @property
+    def went_back(self) -> NDArray[np.int64]:
+        """Rows that diverged, after which the run went back to its last good state and on more slowly."""
+        diverged = np.flatnonzero(np.nan_to_num(self.series("diverged")))
+        return diverged[:-1] if self.end == "diverged" else diverged
+
+    @property
     def end(self) -> str:
         """How the run ended by its last row: `budget`, `diverged`, `collapsed`, or nothing yet."""
         return str(self.rows[-1].get("end") or "") if self.rows else ""

@@ -66,6 +66,8 @@ def figures(record: RunRecord) -> list[tuple[str, str]]:
     if np.isfinite(images[-1]):
         found.append(("images seen", f"{images[-1]:,.0f}"))
     found.append(("ended", _ENDS.get(record.end, record.end or "not recorded")))
+    if n := len(record.went_back):
+        found.append(("went back", f"{n} time{'s' * (n > 1)}, as it had diverged"))
     quality = record.series("quality")
     if np.isfinite(quality).any():
         found.append(("best quality", f"{np.nanmax(quality):.3f}"))

@@ -127,7 +127,8 @@ def _slides() -> list[bytes]:
 
 def _read_slide(file: Path) -> object:
     with opened_slide(file) as slide:
-        return slide.read((0.0, 0.0, *map(float, slide.size)), (16, 16))
+        height, width = slide.size
+        return slide.read((0.0, 0.0, float(width), float(height)), (16, 16))
 
 
 def _read_signed(folder: Path) -> object:

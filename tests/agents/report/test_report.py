@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
 import shutil
 import warnings
@@ -14,7 +15,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from agents.pictures import draw_course
 from agents.report import write_report
+from agents.run_record import read_run
 from agents.summary import METRIC_MEANINGS, write_summary
 from gan_gym.metrics import METRICS
 
@@ -146,3 +149,23 @@ def test_summary_tells_the_figures(tmp_path: Path, write_run: WriteRun):
     assert "| ended | budget used up |" in text
     assert "| kid | 0.0123 | 0.01 to 0.015 |" in text
     assert "| fid | none | FID needs at least 2,048 images a side; got &lt;500> |" in text
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_going_back_is_counted_explained_and_drawn(tmp_path: Path, write_run: WriteRun, ends: bool):
+    run = write_run(tmp_path / "run", "diverged" if ends else "healthy")
+    plain = draw_course(read_run(run))
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    for i in (9, 19, *([len(rows) - 1] if ends else [])):
+        rows[i] |= {"diverged": True, "end": "diverged"}
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert read_run(run).went_back.tolist() == [9, 19]
+    assert draw_course(read_run(run)) != plain
+    assert "| went back | 2 times, as it had diverged |" in write_summary(run).read_text("utf-8")
+    page = write_report(run).read_text("utf-8")
+    assert "Dashed lines: the run diverged there" in page
+
+
+def test_a_run_that_never_diverged_says_nothing_of_going_back(tmp_path: Path, write_run: WriteRun):
+    run = write_run(tmp_path / "run")
+    assert "went back" not in write_report(run).read_text("utf-8") + write_summary(run).read_text("utf-8")

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from gan_gym.envs.histogan import HistoGANEnv
+
+
+class Killed(BaseException):
+    pass
+
+
+def scalars(run, tag: str) -> list[tuple[int, float]]:
+    events = EventAccumulator(str(run))
+    events.Reload()
+    return [(event.step, event.value) for event in events.Scalars(tag)]
+
+
+@pytest.mark.parametrize("killed_at", [1, 5, 9])
+def test_tensorboard_shows_each_step_of_a_killed_run_once(
+    train_quickly, tmp_path, finished_run, monkeypatch, killed_at
+) -> None:
+    real, count = HistoGANEnv.step, [0]
+
+    def step(self, action):
+        result = real(self, action)
+        count[0] += 1
+        if count[0] == killed_at:
+            raise Killed
+        return result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(HistoGANEnv, "step", step)
+        with pytest.raises(Killed):
+            train_quickly(tmp_path / "run")
+    assert train_quickly(tmp_path / "run", "--resume") == 0
+    for tag in ("quality", "g_loss", "g_lr", "n_rollbacks"):
+        assert scalars(tmp_path / "run", tag) == scalars(finished_run, tag)
