@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from agents.attach import AttachedController
 
-FORMAT = 2
+FORMAT = 3
 """Version of the file format and of the meaning of the observations."""
 SHIPPED = Path(__file__).parent / "pretrained"
 CLIP = 10.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
 import signal
 import subprocess
@@ -44,19 +45,49 @@ def digests(run: Path) -> dict[str, str]:
     }
 
 
-def moment(run: Path) -> str:
-    """Say what a run that was just killed was doing, by what it left."""
-    if any(run.glob("checkpoints/.*.part")) or any(run.glob(".snn.fit/.*.part")):
-        return "writing"
-    if (run / "generator.json").is_file():
-        return "ending"
-    if (run / "metrics.jsonl").is_file():
-        return "training"
-    return "fitting" if (run / ".snn.fit").is_dir() else "starting"
+def moment(run: Path, since: float) -> str:
+    """Say what a process that began at the time `since` is or was doing, by what it has written."""
+    signs = {
+        "writing": (*run.glob("checkpoints/.*.part"), *run.glob(".snn.fit/.*.part")),
+        "ending": (run / "generator.json",),
+        "training": (run / "metrics.jsonl",),
+        "fitting": (run / ".snn.fit",),
+    }
+    return next((name for name, files in signs.items() if any(_changed(f, since) for f in files)), "starting")
+
+
+def _changed(path: Path, since: float) -> bool:
+    try:
+        return path.stat().st_mtime >= since
+    except OSError:  # not there, or no longer
+        return False
+
+
+def _aim(run: Path, rng: random.Random) -> str:
+    """Choose what a process is to be killed at, among what is still to come; anywhere is `""`."""
+    return rng.choice(("", "training", "writing") + (() if (run / "snn").is_dir() else ("fitting",)))
+
+
+def _dies(process: subprocess.Popen[str], run: Path, aim: str, delay: float, since: float) -> bool:
+    """Kill a process `delay` seconds after it came to what is aimed at; return whether it lived so long."""
+    while aim and moment(run, since) != aim:
+        if process.poll() is not None:
+            return False
+        time.sleep(0.001)
+    try:
+        process.wait(timeout=0 if aim == "writing" else delay)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        return True
+    return False
 
 
 def kill_runs(command: Sequence[str], folder: Path, n_kills: int, seed: int = 0) -> Iterator[KilledRun]:
     """Kill runs until there were so many kills; yield each run as it ends.
+
+    A quarter of the kills or more each are aimed at training, at the writing of a checkpoint and, before that
+    is done, at the fit of the reward model; the others come anywhere.
 
     Args:
         command: of a training on the CPU, without `--out`.
@@ -74,23 +105,22 @@ def kill_runs(command: Sequence[str], folder: Path, n_kills: int, seed: int = 0)
     length = time.monotonic() - began
     wanted = digests(whole)
     done = 0
-    while done < n_kills:
-        run, kills = folder / f"killed_{done}", list[str]()
+    for number in itertools.count():
+        if done == n_kills:
+            return
+        run, kills = folder / f"killed_{number}", list[str]()
         while True:
+            since = time.time()
             process = _start(command, run)
             if len(kills) == MOST_KILLS or done == n_kills:
                 _finish(process, run)
                 break
-            try:
-                process.wait(timeout=rng.uniform(0.1, 0.9) * length)
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                process.communicate()
-                kills.append(moment(run))
-                done += 1
-            else:
+            aim = _aim(run, rng)
+            if not _dies(process, run, aim, rng.uniform(0, 0.3 if aim else 0.9) * length, since):
                 _finish(process, run)
                 break
+            kills.append(moment(run, since))
+            done += 1
         found = digests(run)
         different = [name for name in sorted(wanted | found) if wanted.get(name) != found.get(name)]
         yield KilledRun(kills, different)

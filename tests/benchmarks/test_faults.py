@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -13,7 +15,7 @@ import benchmarks.fuzz
 import benchmarks.kills
 from benchmarks.faults import main
 from benchmarks.fuzz import TARGETS
-from benchmarks.kills import digests, kill_runs, moment
+from benchmarks.kills import _aim, digests, kill_runs, moment
 
 
 def test_kept_promises_are_printed(tmp_path, capsys) -> None:
@@ -38,13 +40,15 @@ def test_a_broken_promise_ends_with_1_and_keeps_the_bytes(tmp_path, monkeypatch,
     assert (tmp_path / "crashes" / "image_0").read_bytes() == b"bytes"
 
 
-def test_killed_runs_end_as_an_undisturbed_one(tmp_path, patch_folder) -> None:
-    flags = "--controller cosine --reward_model shipped --n_images 320 --batch_size 8 --inner_steps 2"
+def test_killed_runs_end_as_an_undisturbed_one(tmp_path, patch_folder, monkeypatch) -> None:
+    aims = iter(("training", "writing"))
+    monkeypatch.setattr(benchmarks.kills, "_aim", lambda run, rng: next(aims))
+    flags = "--controller cosine --reward_model shipped --n_images 1600 --batch_size 8 --inner_steps 2"
     flags += " --image_size 16 --evaluate false --device cpu"
     command = ["train", "--data", str(patch_folder), *flags.split()]
     runs = list(kill_runs(command, tmp_path, 2))
-    assert sum(len(run.kills) for run in runs) == 2
-    assert all(run.different == [] for run in runs)
+    assert [run.kills for run in runs] == [["training", "writing"]]
+    assert runs[0].different == []
     assert len(digests(tmp_path / "whole")) > 4
 
 
@@ -66,6 +70,7 @@ def test_another_end_is_noticed(tmp_path, monkeypatch) -> None:
         )
 
     monkeypatch.setattr(benchmarks.kills, "_start", start)
+    monkeypatch.setattr(benchmarks.kills, "_aim", lambda run, rng: "training")
     (run,) = kill_runs([], tmp_path, 1)
     assert run.different == ["metrics.jsonl"]
     assert run.kills == ["training"]
@@ -96,4 +101,12 @@ def test_the_moment_of_a_kill_is_told_by_what_is_left(tmp_path, files, said) -> 
     for file in files:
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).touch()
-    assert moment(tmp_path) == said
+    assert moment(tmp_path, time.time() - 60) == said
+    assert moment(tmp_path, time.time() + 60) == "starting"  # all of it is an earlier process's
+
+
+def test_what_a_run_has_behind_it_is_not_aimed_at(tmp_path) -> None:
+    rng = random.Random(0)
+    assert {_aim(tmp_path, rng) for _ in range(50)} == {"", "fitting", "training", "writing"}
+    (tmp_path / "snn").mkdir()
+    assert {_aim(tmp_path, rng) for _ in range(50)} == {"", "training", "writing"}
