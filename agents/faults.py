@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dis
 import errno
+import os
 from types import TracebackType
 
 ROOMS = ("agents", "gan_gym", "snn")
@@ -19,7 +20,8 @@ def message_for_user(error: Exception) -> str | None:
     library raised was meant for us.
     """
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.strerror}: '{error.filename}'; choose another path or change its permissions"
+        name = os.fsdecode(error.filename)
+        return f"{error.strerror}: '{name}'; choose another path, bring it back or change its permissions"
     if isinstance(error, OSError) and error.errno in _FULL:
         return f"{error.strerror}; free some space, then go on (a run continues with --resume)"
     if isinstance(error, OSError) and error.errno in _GONE:

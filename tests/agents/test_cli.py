@@ -129,7 +129,7 @@ def test_what_is_the_users_and_what_is_ours() -> None:
         "Permission denied"
     )
     assert "free some space" in message_for_user(OSError(errno.ENOSPC, "No space left on device"))
-    assert message_for_user(OSError(errno.EIO, "Input/output error")) is None
+    assert message_for_user(OSError(errno.EINVAL, "Invalid argument")) is None
     assert "pip install" in message_for_user(ImportError("No module named 'x'"))
     assert message_for_user(ValueError("never raised")) is None
 

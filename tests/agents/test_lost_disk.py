@@ -110,7 +110,7 @@ def test_a_folder_that_vanishes_is_not_made_again(
         assert train_quickly(run) == 2
     said = _said(capsys)
     assert "No such file or directory" in said
-    assert str(run) in said
+    assert f"'{run}/" in said
     assert not run.exists()
     away.rename(run)
     assert train_quickly(run, "--resume") == 0

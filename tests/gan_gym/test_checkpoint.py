@@ -207,6 +207,12 @@ def test_a_folder_that_cannot_be_written_to_is_explained(tmp_path) -> None:
         save(tmp_path / "file", 1)
 
 
+def test_a_run_that_has_vanished_is_not_made_again(tmp_path) -> None:
+    with pytest.raises(CheckpointError, match=r"No such file or directory.* bring it back, then --resume"):
+        save(tmp_path / "gone" / "checkpoints", 1)
+    assert not (tmp_path / "gone").exists()
+
+
 def test_a_replaced_file_is_old_or_new(tmp_path, monkeypatch) -> None:
     file = tmp_path / "f"
     replace_file(file, b"old")
