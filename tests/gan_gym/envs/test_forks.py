@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable
 from typing import Any
@@ -49,7 +50,10 @@ def _weights(env: Any) -> dict[str, torch.Tensor]:
 @settings(max_examples=N_SEQUENCES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(operations=OPERATIONS, ring=st.booleans(), seed=st.integers(0, 2**32 - 1))
 def test_forks_never_disturb_the_parent(operations: list[tuple[Any, ...]], ring: bool, seed: int) -> None:
-    """The first environment is the parent; what it does alone is done by a second from the same seed, too."""
+    """The first environment is the parent; what it does alone is done by a second from the same seed, too.
+
+    Nor do snapshots change that were taken on the way.
+    """
     with (
         patch.object(gan_gym.envs.points, "N_SCORED", 32),
         patch.object(gan_gym.envs.points, "N_COUNTED", 50),
@@ -59,12 +63,14 @@ def test_forks_never_disturb_the_parent(operations: list[tuple[Any, ...]], ring:
         for env in (parent, alone):
             env.reset(seed=seed)
         family, kept = [parent], [parent.snapshot()]
+        copies = [copy.deepcopy(kept[0])]
         for name, *arguments in operations:
             which = family[int(arguments[0]) % len(family)] if name != "parent" else parent
             if name == "fork":
                 family.append(which.fork())
             elif name == "keep":
                 kept.append(which.snapshot())
+                copies.append(copy.deepcopy(kept[-1]))
             elif name == "step" and which is not parent and not which.current()[1]["end"]:
                 _step(which, arguments[1])
             elif name == "restore" and which is not parent:
@@ -73,6 +79,9 @@ def test_forks_never_disturb_the_parent(operations: list[tuple[Any, ...]], ring:
                 which.reset(seed=arguments[1])
             elif name == "parent" and not parent.current()[1]["end"]:
                 assert _equal(_step(parent, arguments[0]), _step(alone, arguments[0]))
+        for snapshot, as_it_was in zip(kept, copies, strict=True):
+            assert snapshot.values == as_it_was.values
+            assert all(torch.equal(x, as_it_was.tensors[key]) for key, x in snapshot.tensors.items())
         ours, theirs = _weights(parent), _weights(alone)
         assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
         if not parent.current()[1]["end"]:
