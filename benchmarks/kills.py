@@ -51,7 +51,7 @@ def moment(run: Path, since: float) -> str:
         "writing": (*run.glob("checkpoints/.*.part"), *run.glob(".snn.fit/.*.part")),
         "ending": (run / "generator.json",),
         "training": (run / "metrics.jsonl",),
-        "fitting": (run / ".snn.fit",),
+        "fitting": (run / "config.yaml",) if not (run / "snn").is_dir() else (),  # what a new run does first
     }
     return next((name for name, files in signs.items() if any(_changed(f, since) for f in files)), "starting")
 

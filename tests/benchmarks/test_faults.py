@@ -90,7 +90,8 @@ def test_a_run_that_fails_is_an_error(tmp_path, monkeypatch) -> None:
     ("files", "said"),
     [
         ([], "starting"),
-        ([".snn.fit/.lock"], "fitting"),
+        (["config.yaml"], "fitting"),
+        (["config.yaml", "snn/model.json"], "starting"),
         ([".snn.fit/.ckpt-000000100.part/x"], "writing"),
         (["metrics.jsonl"], "training"),
         (["metrics.jsonl", "checkpoints/.ckpt-000000100.part/x"], "writing"),
