@@ -24,6 +24,8 @@ SCHEMA = 3
 """Version of the files' layout."""
 _TENSORS, _VALUES, _MANIFEST = "state.safetensors", "state.json", "manifest.json"
 _LATEST, _BEST = "LATEST", "BEST"
+_DAMAGE = (OSError, KeyError, TypeError, ValueError, RecursionError, SafetensorError)
+"""What reading a damaged checkpoint raises."""
 
 
 class CheckpointError(ValueError):
@@ -75,9 +77,11 @@ def save_checkpoint(
         part.rename(final)
         replace_file(folder / _LATEST, final.name.encode())
         sync_folder(folder)
-        earlier = [path for path in _newest_first(folder) if _n_images(path) <= n_images]
-        for path in _newest_first(folder):
-            if path not in earlier[:keep] and not (path in earlier and path == _best(folder)):
+        found, kept_best = _newest_first(folder), _best(folder)
+        earlier = [path for path in found if _n_images(path) <= n_images]
+        kept = earlier[:keep] + [path for path in earlier[keep:] if path == kept_best]
+        for path in found:
+            if path not in kept:
                 shutil.rmtree(path)
     except OSError as error:
         raise CheckpointError(
@@ -99,7 +103,7 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | 
     for path in found:
         try:
             return _read(path)
-        except (OSError, KeyError, TypeError, ValueError, RecursionError, SafetensorError) as error:
+        except _DAMAGE as error:
             logger.warning("checkpoint %s is damaged (%s); using the one before it", path, _reason(error))
     if found:
         raise CheckpointError(f"no checkpoint in {folder} is whole; train again into another folder")
@@ -117,7 +121,7 @@ def load_best(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise CheckpointError(f"{folder} names no best checkpoint; train with this version")
     try:
         return _read(path)
-    except (OSError, KeyError, TypeError, ValueError, RecursionError, SafetensorError) as error:
+    except _DAMAGE as error:
         raise CheckpointError(
             f"the best checkpoint, {path}, is damaged ({_reason(error)}); use the last generator"
         ) from None
