@@ -65,7 +65,8 @@ def _changed(path: Path, since: float) -> bool:
 
 def _aim(run: Path, rng: random.Random) -> str:
     """Choose what a process is to be killed at, among what is still to come; anywhere is `""`."""
-    return rng.choice(("", "training", "writing") + (() if (run / "snn").is_dir() else ("fitting",)))
+    begun = any((run / name).exists() for name in ("config.yaml", "snn"))
+    return rng.choice(("", "training", "writing") + (() if begun else ("fitting",)))
 
 
 def _dies(process: subprocess.Popen[str], run: Path, aim: str, delay: float, since: float) -> bool:
@@ -86,8 +87,8 @@ def _dies(process: subprocess.Popen[str], run: Path, aim: str, delay: float, sin
 def kill_runs(command: Sequence[str], folder: Path, n_kills: int, seed: int = 0) -> Iterator[KilledRun]:
     """Kill runs until there were so many kills; yield each run as it ends.
 
-    A quarter of the kills or more each are aimed at training, at the writing of a checkpoint and, before that
-    is done, at the fit of the reward model; the others come anywhere.
+    A quarter of the kills or more each are aimed at training, at the writing of a checkpoint and, in a new
+    run, at the fit of the reward model; the others come anywhere.
 
     Args:
         command: of a training on the CPU, without `--out`.
