@@ -51,11 +51,10 @@ class HistoGANEnv(GANEnv):
     * `data=None`: path of a folder or `.npz`; `None` is the embedded tissue.
     * `image_size=32`: pixels, a whole number or `(height, width)`, multiples of 8.
     * `reward_model=None`: folder of a fitted MFT-SNN; `None` is the small one that ships.
-    * `networks="light"` (or `"residual"`, `"light_weak_d"`), `loss="non_saturating"`, `batch_size=32`,
-      `inner_steps=50`, `episode_steps=40`, `knobs=("g_lr", "d_lr", "instance_noise", "beta1")`,
-      `reward="quality"`,
-      `instances="default"`, `device="auto"`, `precision="float32"`, `compile=False`,
-      `render_mode=None`: see `GANEnv`.
+    * `networks="light"` (or another pair of `gan.NETWORKS` that makes patches), `loss="non_saturating"`,
+      `batch_size=32`, `inner_steps=50`, `episode_steps=40`,
+      `knobs=("g_lr", "d_lr", "instance_noise", "beta1")`, `reward="quality"`, `instances="default"`,
+      `device="auto"`, `precision="float32"`, `compile=False`, `render_mode=None`: see `GANEnv`.
 
     ## References
     Mustafa 2024, arXiv 2409.20340.

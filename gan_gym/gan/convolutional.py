@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import register_parametrization
 
-from gan_gym.gan.layers import BatchNorm2d, Conv2d, ConvTranspose2d, Linear, fold, unfold
+from gan_gym.gan.layers import (
+    BatchNorm2d,
+    Conv2d,
+    ConvTranspose2d,
+    GroupNorm,
+    Linear,
+    SpectralNorm,
+    fold,
+    unfold,
+)
+
+Norm = Literal["batch", "layer", "spectral"]
+"""How a discriminator is normalised."""
+_NORMS: dict[Norm, Callable[[int], nn.Module]] = {
+    "batch": lambda channels: BatchNorm2d(channels, track_running_stats=False),
+    "layer": lambda channels: GroupNorm(1, channels),
+    "spectral": lambda channels: nn.Identity(),
+}
+"""What follows each convolution but the first, by the number of its channels."""
 
 
 def halvings(shape: tuple[int, ...], networks: str) -> tuple[int, tuple[int, int]]:
@@ -84,33 +105,41 @@ class LightGenerator(nn.Module):
 
 
 class LightDiscriminator(nn.Module):
-    """Strided convolutions with batch normalisation in all but the first, as in DCGAN.
+    """Strided convolutions with normalisation in all but the first, as in DCGAN.
 
     Batch statistics let it see that many generated patches are alike: without them a generator this small
-    settles on one repeated texture. So real and generated patches are scored apart: `joint = False`.
+    settles on one repeated texture. So real and generated patches are then scored apart: `joint = False`.
+    Losses that ask for other constraints get them by `norm`.
 
     Args:
         shape: `(3, H, W)` of one patch, height and width multiples of 8.
         width: channels of the first layer; doubled with each halving, at most eightfold.
+        norm: `"batch"` as in DCGAN; `"layer"`, over each patch alone, which a gradient penalty asks for
+            (Gulrajani et al. 2017, arXiv 1704.00028, section 4); `"spectral"`, of all weights, in place of any
+            other (Miyato et al. 2018, arXiv 1802.05957).
     """
 
-    joint = False
     stackable = True
 
-    def __init__(self, shape: tuple[int, ...], width: int = 32) -> None:
+    def __init__(self, shape: tuple[int, ...], width: int = 32, norm: Norm = "batch") -> None:
         super().__init__()
+        self.joint = norm != "batch"
         n, (height, base_width) = halvings(shape, "light")
         channels = [width * min(2**k, 8) for k in range(n)]
         blocks: list[nn.Module] = [Conv2d(shape[0], channels[0], 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
         for before, after in pairwise(channels):
             blocks += [
                 Conv2d(before, after, 4, 2, 1, bias=False),
-                BatchNorm2d(after, track_running_stats=False),
+                _NORMS[norm](after),
                 nn.LeakyReLU(0.2, inplace=True),
             ]
         self.blocks = nn.Sequential(*blocks)
         self.score = Linear(channels[-1] * height * base_width, 1)
         self.apply(_initialise)
+        if norm == "spectral":
+            for layer in (*self.blocks, self.score):
+                if isinstance(layer, nn.Conv2d | nn.Linear):
+                    register_parametrization(layer, "weight", SpectralNorm(layer.weight.ndim))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(..., N, 3, H, W)` patches to `(..., N)` logits."""

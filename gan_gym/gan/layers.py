@@ -113,6 +113,35 @@ class GroupNorm(nn.GroupNorm):
         return F.group_norm(input, groups, self.weight.flatten(), self.bias.flatten(), self.eps)
 
 
+class SpectralNorm(nn.Module):
+    """Divide weights by their largest singular value (Miyato et al. 2018, arXiv 1802.05957, eq. 8).
+
+    A parametrization for `torch.nn.utils.parametrize`. The power iteration starts anew from one fixed vector
+    at every pass, where the paper goes on from the last one: a network stays a function of its weights alone,
+    however often and on whatever it is called.
+
+    Args:
+        ndim: dimensions of one network's weight, output channels first.
+    """
+
+    n_iterations = 10
+
+    def __init__(self, ndim: int) -> None:
+        super().__init__()
+        self.ndim = ndim
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Return `weight`, of one network or `(n, ...)` of n, with spectral norm 1."""
+        matrix = weight.flatten(1 - self.ndim)
+        with torch.no_grad():
+            v = torch.ones_like(matrix[..., :1, :]).mT
+            for _ in range(self.n_iterations):
+                u = F.normalize(matrix @ v, dim=-2)
+                v = F.normalize(matrix.mT @ u, dim=-2)
+        sigma = (u.mT @ matrix @ v).flatten(-2)
+        return weight / sigma.view(*sigma.shape[:-1], *(1,) * self.ndim)
+
+
 class Maxout(nn.Module):
     """The largest of every unit's `n_pieces` linear pieces (Goodfellow et al. 2013, arXiv 1302.4389).
 

@@ -68,11 +68,18 @@ NETWORKS: dict[str, Networks] = {
     "pacgan": Networks(PacGANGenerator, PacGANDiscriminator, "points"),
     "light": Networks(convolutional.LightGenerator, convolutional.LightDiscriminator),
     "light_weak_d": Networks(convolutional.LightGenerator, convolutional.QuarterDiscriminator),
+    "light_layer": Networks(
+        convolutional.LightGenerator, partial(convolutional.LightDiscriminator, norm="layer")
+    ),
+    "light_spectral": Networks(
+        convolutional.LightGenerator, partial(convolutional.LightDiscriminator, norm="spectral")
+    ),
     "residual": Networks(residual.ResidualGenerator, residual.ResidualDiscriminator),
 }
 """Network pairs by name: for points `mlp`, `mlp_large` (twice as wide, a layer more) and `pacgan` (the
-published protocol's); for patches `light` (DCGAN class), `residual` (quality, GPUs) and `light_weak_d`, with
-a discriminator a quarter as wide, the hard setting of the mode-collapse protocols."""
+published protocol's); for patches `light` (DCGAN class), `residual` (quality, GPUs), `light_weak_d`, with
+a discriminator a quarter as wide, the hard setting of the mode-collapse protocols, and `light_layer` and
+`light_spectral`, whose discriminators are normalised as WGAN-GP's and SNGAN's."""
 
 
 def family(name: str) -> Family:

@@ -89,3 +89,22 @@ def test_a_larger_pair_is_larger() -> None:
         for name in ("mlp", "mlp_large")
     )
     assert all(b > 4 * a for a, b in zip(small, large, strict=True))
+
+
+def test_spectral_normalisation_bounds_every_layer_by_one() -> None:
+    """Up to what ten power iterations leave, for weights as they are drawn."""
+    _, discriminator = build_networks("light_spectral", (3, 16, 16), seed=0)
+    layers = [m for m in discriminator.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]
+    assert len(layers) == 3
+    for layer in layers:
+        assert float(torch.linalg.matrix_norm(layer.weight.detach().flatten(1), 2)) == pytest.approx(
+            1, abs=0.05
+        )
+
+
+@pytest.mark.parametrize("name", ["light", "light_layer", "light_spectral"])
+def test_a_patch_that_repeats_is_seen_by_batch_statistics_alone(name: str) -> None:
+    _, discriminator = build_networks(name, (3, 16, 16), seed=0)
+    x = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    repeated = x[:1].expand(4, -1, -1, -1)
+    assert torch.allclose(discriminator(x)[0], discriminator(repeated)[0], atol=1e-6) == (name != "light")

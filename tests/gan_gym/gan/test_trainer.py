@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import math
 import random
@@ -105,8 +106,10 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("networks", ["mlp", "light"])
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(
+    ("networks", "loss"),
+    [*itertools.product(("mlp", "light"), LOSSES), ("light_layer", "wgan_gp"), ("light_spectral", "hinge")],
+)
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_equals_a_plain_loop(
     double_pair: Callable[..., Pair], networks: str, loss: str, settings: dict[str, float]
