@@ -115,8 +115,8 @@ class LightDiscriminator(nn.Module):
         shape: `(3, H, W)` of one patch, height and width multiples of 8.
         width: channels of the first layer; doubled with each halving, at most eightfold.
         norm: `"batch"` as in DCGAN; `"layer"`, over each patch alone, which a gradient penalty asks for
-            (Gulrajani et al. 2017, arXiv 1704.00028, section 4); `"spectral"`, of all weights, in place of any
-            other (Miyato et al. 2018, arXiv 1802.05957).
+            (Gulrajani et al. 2017, arXiv 1704.00028, section 4); `"spectral"`, of all weights, in place of
+            any other (Miyato et al. 2018, arXiv 1802.05957).
     """
 
     stackable = True
