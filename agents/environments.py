@@ -16,9 +16,11 @@ from stable_baselines3.common.vec_env import VecEnv
 
 import gan_gym
 from agents.algorithms import find
+from agents.cluster import Cluster
 from agents.cores import usable_cores
 from agents.mixtures import Share, shares_of
 from agents.population import make_population
+from agents.remote import Placement, RayVecEnv
 from agents.workers import Kind, start_workers
 from gan_gym.envs.gan_env import GANEnv
 from gan_gym.gan import family
@@ -97,6 +99,8 @@ def make_env(
     *,
     seed: int = 0,
     n_processes: int | None = None,
+    remote: str | None = None,
+    placement: Placement | None = None,
     **kwargs: Any,
 ) -> VecEnv:
     """Build a vector environment whose spaces suit an algorithm, in the form that is fastest here.
@@ -115,7 +119,11 @@ def make_env(
         n_envs: number of environments, 1 by default; a mixture has its own numbers.
         seed: environment i starts with `seed + i`.
         n_processes: how many processes train the GANs (of each kind in a mixture); 1 is this one alone,
-            `None` as many as are fastest on a machine that does nothing else.
+            `None` as many as are fastest on a machine that does nothing else. With `remote`, how many remote
+            workers do, by default one a CPU core of the cluster.
+        remote: a Ray cluster whose machines train the GANs (`agents.remote.RayVecEnv`): `"local"` starts one
+            on this machine, `"auto"` is the one this machine belongs to, else `HOST:PORT`.
+        placement: what each remote worker is given.
         kwargs: arguments of the environments.
 
     Raises:
@@ -126,12 +134,17 @@ def make_env(
         if number is not None and (not isinstance(number, int) or number < 1):
             raise ValueError(f"{name} is {number!r}; give a whole number >= 1")
     shares = shares_of(id, n_envs, kwargs)
-    n_cores = max(1, usable_cores() // len(shares))
+    n_cores = usable_cores() if remote is None else Cluster.connect(remote).n_cpus
+    n_cores = max(1, n_cores // len(shares))
+    if remote is not None:
+        n_processes = n_processes or n_cores
     kinds = [_lay_out(share, n_processes, n_cores) for share in shares]
     n_knobs = len(kwargs.get("knobs", DEFAULT_KNOBS))
     moves = discrete_actions(n_knobs) if algorithm.discrete else None
-    if len(kinds) == 1 and kinds[0].n_workers == 1:
-        vector: VecEnv = make_population(kinds[0].env_id, kinds[0].n_envs, moves, kwargs)
+    if remote is not None:
+        vector: VecEnv = RayVecEnv(kinds, moves, remote, placement)
+    elif len(kinds) == 1 and kinds[0].n_workers == 1:
+        vector = make_population(kinds[0].env_id, kinds[0].n_envs, moves, kwargs)
     else:
         vector = start_workers(kinds, moves)
     vector.seed(seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import gymnasium as gym
@@ -12,10 +13,23 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
+from gan_gym.envs.snapshot import Snapshot
 from gan_gym.envs.vector import GANVectorEnv
 
 Moves = NDArray[np.float32]
 """`(m, k)` moves that the actions of a discrete algorithm stand for."""
+
+
+@dataclass(frozen=True)
+class PopulationState:
+    """All that is needed to continue a population."""
+
+    envs: Sequence[Snapshot]
+    """One an environment."""
+    returns: NDArray[np.float64]
+    """Sums of the rewards of the episodes under way."""
+    reset_infos: Sequence[dict[str, Any]]
+    """Infos of the resets that began them."""
 
 
 class PopulationVecEnv(VecEnv):
@@ -75,6 +89,19 @@ class PopulationVecEnv(VecEnv):
             self._returns[i] = 0
             observations[i], self.reset_infos[i] = self.population.envs[i].reset()
         return observations, rewards.astype(np.float32), dones, infos
+
+    def snapshot(self) -> PopulationState:
+        """Return all that is needed to continue these GANs bit for bit (on the CPU)."""
+        envs = [env.snapshot() for env in self.population.envs]
+        return PopulationState(envs, self._returns.copy(), list(self.reset_infos))
+
+    def restore(self, state: PopulationState) -> None:
+        """Continue from the snapshot of a population with the same arguments."""
+        for env, snapshot in zip(self.population.envs, state.envs, strict=True):
+            env.problem_of(self.population.envs[0])
+            env.restore(snapshot)
+        self._returns[:] = state.returns
+        self.reset_infos = list(state.reset_infos)
 
     def close(self) -> None:
         """Close the population."""

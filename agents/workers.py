@@ -18,7 +18,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
-from agents.population import Moves, check_actions, make_population
+from agents.population import Moves, PopulationState, check_actions, make_population
 from agents.processes import WorkerDied, WorkerProcess
 
 Array = NDArray[np.float32]
@@ -53,6 +53,14 @@ class Worker:
         observations, rewards, dones, infos = self.vector.step(actions)
         restarted = {int(i): self.vector.reset_infos[i] for i in np.flatnonzero(dones)}
         return observations, rewards, dones, infos, restarted  # type: ignore[return-value]
+
+    def snapshot(self) -> PopulationState:
+        """Return all that is needed to continue these GANs bit for bit (on the CPU), picklable."""
+        return self.vector.snapshot()
+
+    def restore(self, state: PopulationState) -> None:
+        """Continue from the snapshot of a worker with the same arguments."""
+        self.vector.restore(state)
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Call any other method of the population's vector environment."""

@@ -1,0 +1,104 @@
+"""A Ray cluster: how it is joined, and how the loss of its head is noticed (extra `[ray]`)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Self
+
+from agents.processes import WorkerDied
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_S = 10.0
+"""Seconds without an answer of its head after which a cluster is lost."""
+
+
+class HeadLost(WorkerDied):
+    """The cluster's head has gone, and all workers with it; what has checkpoints can be resumed."""
+
+
+class Cluster:
+    """A cluster that this process has joined.
+
+    Raises:
+        ValueError: from `connect`, if Ray is not installed or there is no such cluster.
+    """
+
+    def __init__(self, ray: Any) -> None:
+        self.ray, exceptions = ray, ray.exceptions
+        self.timeout: type[Exception] = exceptions.GetTimeoutError
+        """No answer in time."""
+        self.task_error: type[Any] = exceptions.RayTaskError
+        """What a call raised; `cause` is the error itself."""
+        self.losses: tuple[type[Exception], ...] = (
+            exceptions.RayActorError,
+            exceptions.GetTimeoutError,
+            exceptions.ObjectLostError,
+            exceptions.WorkerCrashedError,
+            exceptions.NodeDiedError,
+        )
+        """What the loss of a worker, its machine or its network looks like."""
+        host, _, port = str(ray.get_runtime_context().gcs_address).rpartition(":")
+        self._head = host, int(port)
+        self._seen = time.monotonic()
+
+    @classmethod
+    def connect(cls, address: str) -> Self:
+        """Join a cluster, or the one that was joined before.
+
+        Args:
+            address: `"local"` starts one on this machine, which ends with this process; `"auto"` is the one
+                that this machine belongs to; else `HOST:PORT`.
+        """
+        if find_spec("ray") is None:
+            raise ValueError("Ray is not installed; install it with: pip install 'gan-gym[ray]'")
+        ray: Any = import_module("ray")
+        if not ray.is_initialized():
+            _join(ray, address)
+        return cls(ray)
+
+    @property
+    def n_cpus(self) -> int:
+        """CPU cores of all its machines."""
+        return int(self.ray.cluster_resources().get("CPU", 0))
+
+    def check_head(self) -> None:
+        """Raise where the head has not answered for a while.
+
+        Raises:
+            HeadLost: after `PATIENCE_S` seconds without an answer.
+        """
+        try:
+            socket.create_connection(self._head, timeout=2).close()
+            self._seen = time.monotonic()
+        except OSError as error:
+            if time.monotonic() - self._seen > PATIENCE_S:
+                raise HeadLost(
+                    f"the head of the Ray cluster ({self._head[0]}:{self._head[1]}) is gone, and all workers "
+                    "with it; start the cluster again and resume"
+                ) from error
+
+
+def _join(ray: Any, address: str) -> None:
+    if address == "local":
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        ray.init(address="local", include_dashboard=False, log_to_driver=False, configure_logging=False)
+        return
+    if os.environ.get("RAY_AUTH_MODE") != "token":
+        logger.warning(
+            "the Ray cluster at '%s' is joined without authentication: whoever reaches its ports can run "
+            "code on all its machines; start it, and this, with RAY_AUTH_MODE=token (docs/clusters.md)",
+            address,
+        )
+    try:
+        ray.init(address=address, log_to_driver=False, configure_logging=False)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"there is no Ray cluster at '{address}' ({' '.join(str(error).split())[:150]}); start one with "
+            "ray start --head, or give 'local'"
+        ) from error
