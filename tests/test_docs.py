@@ -32,7 +32,10 @@ from agents.planning import REWARD_MODELS
 from agents.verdict import State
 from benchmarks.contestants import KNOWN
 from benchmarks.faults import patches
+from benchmarks.quality_runs import DIFFUSION, FORMS
+from benchmarks.reference_models import REFERENCE_MODELS
 from benchmarks.settings import SETTINGS
+from benchmarks.similarity_models import MODELS
 from gan_gym.gan import LOSSES, NETWORKS
 from gan_gym.instances import INSTANCES
 from gan_gym.knobs import KNOBS
@@ -45,13 +48,15 @@ PAGES = {
     str(path.relative_to(ROOT)): path.read_text() for path in [ROOT / "README.md", *ROOT.glob("docs/*.md")]
 }
 KINDS = ("python", "bash", "text", "yaml")
-COMING = ("docs/metrics.md", "docs/reproducing.md")
+COMING = ("docs/metrics.md",)
 """Pages that are linked before they are written."""
 ENVIRONMENTS = tuple(f"{name}-v0" for name in gan_gym.ENVIRONMENTS)
 NAMES: dict[str, Iterable[str]] = {
     "agents": (*ALGOS, *shipped()),
     "algo": ALGOS,
     "baselines": KNOWN,
+    "forms": FORMS,
+    "models": (*REFERENCE_MODELS, DIFFUSION, *MODELS),
     "controller": (*BASELINES, *shipped()),
     "env": (*ENVIRONMENTS, *MIXTURES),
     "imitate": BASELINES,
@@ -72,6 +77,8 @@ TABLES: list[tuple[str, str, Iterable[str]]] = [
     ("docs/gans.md", "Losses", LOSSES),
     ("docs/gans.md", "Knobs", KNOBS),
     ("docs/pathologists.md", "The verdict", get_args(State)),
+    ("docs/reproducing.md", "Models", (*REFERENCE_MODELS, DIFFUSION)),
+    ("docs/reproducing.md", "Forms of control", FORMS),
     ("docs/rl.md", "The environments", ENVIRONMENTS),
     ("docs/rl.md", "Observations", GROUPS),
     ("docs/rl.md", "Rewards", REWARDS),
