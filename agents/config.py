@@ -171,11 +171,19 @@ class FitControllerConfig:
     seeds: int = 1
     """Controllers trained, with seeds from `seed` on; all are kept, and the best on validation instances is
     the one in `out` itself."""
+    ray: str | None = None
+    """Train the GANs on a Ray cluster: `local` starts one here, `auto` is this machine's, or HOST:PORT."""
+    workers: int | None = None
+    """Workers on the cluster (for each kind of a mixture); one a CPU core of it unless given."""
     resume: bool = False
     """Continue a training that was stopped; give the other options as they were."""
 
     def __post_init__(self) -> None:
-        _at_least(self, 1, "total_timesteps", "seeds", *(() if self.n_envs is None else ("n_envs",)))
+        _at_least(self, 1, "total_timesteps", "seeds", "n_envs", "workers")
+        if self.workers is not None and self.ray is None:
+            raise ValueError(
+                f"workers is {self.workers}, but there is no cluster to put them on; give --ray too"
+            )
         _at_least(self, 0, "seed")
 
 

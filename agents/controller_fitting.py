@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import sys
 from pathlib import Path
@@ -9,11 +10,14 @@ from typing import Any
 
 import torch
 
+from agents.cluster import HeadLost
 from agents.config import FitControllerConfig
 from agents.controller import Controller
 from agents.fit_checkpoints import check_stopped, fit_folder, under_way
 from agents.run_folder import check_new, new_folder
 from agents.training import train
+
+logger = logging.getLogger(__name__)
 
 
 def run_fit_controller(config: FitControllerConfig) -> int:
@@ -26,7 +30,12 @@ def run_fit_controller(config: FitControllerConfig) -> int:
     check_stopped(out, resume=config.resume)
     torch.set_num_threads(1)  # two threads are slower on matrices this small
     with under_way(out):
-        controllers = [_fitted(config, out, seed) for seed in range(config.seed, config.seed + config.seeds)]
+        try:
+            seeds = range(config.seed, config.seed + config.seeds)
+            controllers = [_fitted(config, out, seed) for seed in seeds]
+        except HeadLost as error:  # nothing is wrong here: it goes on where there is a cluster again
+            logger.warning("%s", error)
+            raise KeyboardInterrupt from error
         best = max(controllers, key=lambda controller: controller.card["validation"]["quality"])
         with new_folder(out) as part:
             best.save(part)
@@ -48,6 +57,8 @@ def _fitted(config: FitControllerConfig, out: Path, seed: int) -> Controller:
         config.env,
         config.total_timesteps,
         n_envs=config.n_envs,
+        n_processes=config.workers,
+        remote=config.ray,
         seed=seed,
         log_dir=out.with_name(f"{out.name}.tensorboard") / f"seed_{seed}",
         progress=True,

@@ -86,8 +86,8 @@ class RayLink:
     """A `Worker` on another machine; see `workers.Link`.
 
     Where its process, its machine or the network is lost, or an answer takes longer than the deadline, it is
-    started anew elsewhere from its last snapshot, what it did since is done again, and so is the call that was
-    under way: the training goes on as if nothing had happened (bit for bit on CPUs of one kind).
+    started anew elsewhere from its last snapshot, and what it did since is done again, the call that was
+    under way too: the training goes on as if nothing had happened (bit for bit on CPUs of one kind).
 
     Args:
         cluster: the cluster, connected.

@@ -30,6 +30,7 @@ from agents.imitation import HYPERPARAMETERS, N_EPISODES_IN_ALL, check_can_imita
 from agents.legs import Legs
 from agents.mixtures import MIXTURES, Share, shares_of
 from agents.random_state import isolated_random_state
+from agents.remote import Placement
 from agents.sizing import fitting_defaults, n_envs_that_fit, worth_compiling
 from agents.training_checkpoints import TrainingCheckpoints
 from agents.validation import KeepBest, validated_every
@@ -89,6 +90,8 @@ def train(
     *,
     n_envs: int | None = None,
     n_processes: int | None = None,
+    remote: str | None = None,
+    placement: Placement | None = None,
     seed: int = 0,
     log_dir: str | Path | None = None,
     progress: bool = False,
@@ -111,6 +114,8 @@ def train(
         n_envs: number of environments where `id` is an id; `None` as many as train fast and learn well
             (`n_envs_that_fit`), and those of a mixture.
         n_processes: how many processes train their GANs; see `make_env`.
+        remote: a Ray cluster whose machines train the GANs; see `make_env`.
+        placement: what each remote worker is given.
         seed: seed of the algorithm and its environments.
         log_dir: folder for TensorBoard; `None` logs nothing.
         progress: whether to show a progress bar.
@@ -144,7 +149,16 @@ def train(
             n_steps = hyperparameters.get("n_steps", algorithm.defaults.get("n_steps"))
             shares = _shares(id, n_envs, n_steps, total_timesteps, arguments)
             n_envs = None if id in MIXTURES else shares[0].n_envs
-            vector = make_env(id, algo, n_envs, seed=seed, n_processes=n_processes, **arguments)
+            vector = make_env(
+                id,
+                algo,
+                n_envs,
+                seed=seed,
+                n_processes=n_processes,
+                remote=remote,
+                placement=placement,
+                **arguments,
+            )
             stack.callback(vector.close)  # its processes end also where training fails
         else:
             vector, shares = id, ()

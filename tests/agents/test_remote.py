@@ -1,0 +1,208 @@
+"""Workers on a cluster of two machines, both of them this one, that are killed, stopped and taken away."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import agents
+from agents.cluster import Cluster
+from agents.config import FitControllerConfig
+from agents.population import PopulationVecEnv
+from agents.processes import WorkerDied
+from agents.remote import N_RESTARTS, Placement, RayVecEnv
+from agents.workers import WorkersVecEnv
+
+ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
+
+QUICK: dict[str, Any] = {"instances": "train", "inner_steps": 2, "episode_steps": 3, "batch_size": 16}
+N = 3
+
+
+@pytest.fixture(scope="module")
+def machines() -> Iterator[tuple[Any, list[Any]]]:
+    """A cluster whose head trains nothing, and its two other machines."""
+    from ray.cluster_utils import Cluster as Machines
+
+    before = {name: os.environ.get(name) for name in ("RAY_USAGE_STATS_ENABLED", "RAY_AUTH_MODE")}
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
+    cluster = Machines(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+    ray.init(address=cluster.address, log_to_driver=False, configure_logging=False)
+    yield cluster, nodes
+    ray.shutdown()
+    cluster.shutdown()
+    for name, value in before.items():
+        os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+@pytest.fixture(scope="module")
+def started(machines: tuple[Any, list[Any]]) -> Iterator[RayVecEnv]:
+    env = agents.make_env(
+        "GridGAN-v0",
+        "ppo",
+        N,
+        n_processes=2,
+        remote="auto",
+        placement=Placement(num_cpus=0.5, snapshot_every=2),
+        **QUICK,
+    )
+    assert isinstance(env, RayVecEnv)
+    yield env
+    env.close()
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[WorkersVecEnv]:
+    """The same workers as processes here."""
+    env = agents.make_env("GridGAN-v0", "ppo", N, n_processes=2, **QUICK)
+    assert isinstance(env, WorkersVecEnv)
+    yield env
+    env.close()
+
+
+def _actions(n: int) -> np.ndarray:
+    return np.random.default_rng(0).uniform(-1, 1, (n, N, 4)).astype(np.float32)
+
+
+def _assert_steps_equal(remote: RayVecEnv, local: WorkersVecEnv, actions: np.ndarray) -> None:
+    for action in actions:
+        ours, theirs = remote.step(action), local.step(action)
+        for mine, other in zip(ours[:3], theirs[:3], strict=True):
+            np.testing.assert_array_equal(mine, other)
+        assert repr(ours[3]) == repr(theirs[3])  # a terminal observation is an array
+        assert remote.reset_infos == local.reset_infos
+
+
+def _begin(remote: RayVecEnv, local: WorkersVecEnv) -> int:
+    for env in (remote, local):
+        env.seed(7)
+    np.testing.assert_array_equal(remote.reset(), local.reset())
+    return remote.n_restarts
+
+
+def test_remote_workers_equal_processes(started: RayVecEnv, local: WorkersVecEnv) -> None:
+    """Bit for bit, ends and new beginnings of episodes included."""
+    before = _begin(started, local)
+    _assert_steps_equal(started, local, _actions(5))
+    assert started.n_restarts == before
+
+
+@pytest.mark.parametrize("n_before", [1, 2, 3])
+def test_a_worker_killed_within_a_step_comes_back(
+    started: RayVecEnv, local: WorkersVecEnv, n_before: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Right after a snapshot, a step after it, and after an episode ended."""
+    before = _begin(started, local)
+    actions = _actions(n_before + 2)
+    _assert_steps_equal(started, local, actions[:n_before])
+    with caplog.at_level(logging.WARNING):
+        os.kill(started.remote[0].pid(), signal.SIGKILL)
+        _assert_steps_equal(started, local, actions[n_before:])
+    assert started.n_restarts == before + 1
+    assert "remote worker 1 of 2 was lost" in caplog.text
+
+
+def test_a_worker_that_hangs_is_given_up_and_comes_back(
+    started: RayVecEnv, local: WorkersVecEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, link = _begin(started, local), started.remote[1]
+    _assert_steps_equal(started, local, _actions(1))
+    hung, usual, come_back = link.pid(), link.placement, link._come_back
+
+    def patiently() -> None:
+        link.placement = usual
+        come_back()
+
+    monkeypatch.setattr(link, "placement", replace(usual, deadline_s=2.0))
+    monkeypatch.setattr(link, "_come_back", patiently)  # which takes its time on a busy machine
+    os.kill(hung, signal.SIGSTOP)
+    _assert_steps_equal(started, local, _actions(2)[1:])
+    assert started.n_restarts == before + 1
+    with pytest.raises(ProcessLookupError):
+        os.kill(hung, 0)
+
+
+def test_attributes_that_were_set_outlive_a_worker(started: RayVecEnv, local: WorkersVecEnv) -> None:
+    for env in (started, local):
+        env.set_attr("inner_steps", 1)
+    before = _begin(started, local)
+    os.kill(started.remote[0].pid(), signal.SIGKILL)
+    _assert_steps_equal(started, local, _actions(2))
+    assert started.get_attr("inner_steps") == [1] * N
+    assert started.n_restarts == before + 1
+    for env in (started, local):
+        env.set_attr("inner_steps", QUICK["inner_steps"])
+
+
+def test_what_a_call_raises_there_is_raised_here(started: RayVecEnv) -> None:
+    before = started.n_restarts
+    with pytest.raises(ValueError, match="g_lr"):
+        started.env_method("set_knobs", {"g_lr": -1.0})
+    assert started.n_restarts == before
+
+
+def test_a_machine_that_is_lost_is_survived(
+    started: RayVecEnv, local: WorkersVecEnv, machines: tuple[Any, list[Any]]
+) -> None:
+    cluster, nodes = machines
+    before = _begin(started, local)
+    _assert_steps_equal(started, local, _actions(1))
+    cluster.remove_node(nodes.pop(), allow_graceful=False)
+    _assert_steps_equal(started, local, _actions(4)[1:])
+    assert started.n_restarts > before
+
+
+def test_a_worker_that_is_lost_again_and_again_is_an_error(
+    started: RayVecEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = started.remote[0]
+    monkeypatch.setattr(link, "_come_back", lambda: None)
+    os.kill(link.pid(), signal.SIGKILL)
+    started.step_async(_actions(1)[0])
+    with pytest.raises(WorkerDied, match=f"lost {N_RESTARTS + 1} times"):
+        link.receive()
+    started.close()
+
+
+def test_a_population_continues_bit_for_bit_from_its_snapshot() -> None:
+    first, second = (agents.make_env("GridGAN-v0", "ppo", N, n_processes=1, **QUICK) for _ in range(2))
+    assert isinstance(first, PopulationVecEnv)
+    assert isinstance(second, PopulationVecEnv)
+    first.seed(3)
+    first.reset()
+    for action in _actions(2):
+        first.step(action)
+    second.restore(first.snapshot())
+    for action in _actions(4)[2:]:
+        ours, theirs = second.step(action), first.step(action)
+        np.testing.assert_array_equal(ours[0], theirs[0])
+        assert repr(ours[3]) == repr(theirs[3])
+
+
+def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agents.cluster.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"gan-gym\[ray\]"):
+        Cluster.connect("local")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("num_cpus", -1), ("deadline_s", 0), ("snapshot_every", 0), ("num_gpus", float("nan"))],
+)
+def test_placements_out_of_range_are_named(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{name} is {value}"):
+        Placement(**{name: value})
+
+
+def test_workers_without_a_cluster_are_refused() -> None:
+    with pytest.raises(ValueError, match="give --ray"):
+        FitControllerConfig(workers=4)
