@@ -30,10 +30,10 @@ def downstream(x: Tensor, y: Tensor, real: PatchSet, fake: PatchSet, *, seed: in
     """Train a classifier on generated, on real and on both kinds of patches; test it on held-out real ones.
 
     The classifier is a logistic regression on frozen features. Half of the real patches is held out, by
-    slide or patient where these are known. The figures are balanced accuracies (the mean of the classes'
-    recalls) on that half: chance is 1 / number of classes. Synthetic near real means that the generators
-    have kept what tells the classes apart; both above real, that they help. Here both sides count alike for
-    a patch, so a large generated set outweighs the real one.
+    slide or patient where these are known, and half of each class elsewhere. The figures are balanced
+    accuracies (the mean of the classes' recalls) on that half: chance is 1 / number of classes. Synthetic
+    near real means that the generators have kept what tells the classes apart; both above real, that they
+    help. In both, all patches weigh alike, so a large generated set outweighs the real one.
 
     The intervals are bootstraps over the patients or slides of the test half. They hold neither the chance
     of the split nor that of the training.
@@ -49,10 +49,11 @@ def downstream(x: Tensor, y: Tensor, real: PatchSet, fake: PatchSet, *, seed: in
         Esteban et al. 2017, https://arxiv.org/abs/1706.02633 (train on synthetic, test on real); Ravuri and
         Vinyals 2019, https://arxiv.org/abs/1905.10887 (classification accuracy score).
     """
-    groups = torch.unique(real.groups)
-    known = 1 < len(groups) < len(real)
-    units = real.groups if len(groups) > 1 else torch.arange(len(real))
-    held = held_out_groups(units, 0.5, stream_seed(seed, "downstream")) if len(real) > 1 else units == units
+    known = 1 < len(torch.unique(real.groups)) < len(real)
+    if known:
+        held, units = held_out_groups(real.groups, 0.5, stream_seed(seed, "downstream")), real.groups
+    else:
+        held, units = _half_of_each(real.labels, seed), torch.arange(len(real))
     reason = _why_not(real, fake, held)
     if reason is not None:
         return {key: Metric.missing(reason) for key in DOWNSTREAM}
@@ -73,6 +74,15 @@ def downstream(x: Tensor, y: Tensor, real: PatchSet, fake: PatchSet, *, seed: in
             split_test="by slide or patient" if known else "at random",
         )
     return figures
+
+
+def _half_of_each(labels: Tensor, seed: int) -> Tensor:
+    """Draw half of the patches of each class, `(N,)` bool."""
+    draw, held = generator(seed, "downstream"), torch.zeros(len(labels), dtype=torch.bool)
+    for label in torch.unique(labels):
+        index = (labels == label).nonzero()[:, 0]
+        held[index[torch.randperm(len(index), generator=draw)[: len(index) // 2]]] = True
+    return held
 
 
 def _why_not(real: PatchSet, fake: PatchSet, held: Tensor) -> str | None:
