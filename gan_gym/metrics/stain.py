@@ -23,7 +23,7 @@ MAX_UNEXPLAINED = 0.25
 """Share of the squared density that no mixture of the two stains explains; H&E 0.06 to 0.11."""
 _DENSITY = -torch.log10(torch.arange(256).clamp(min=1) / 255)
 """Optical density of each grey value; 0 counts as 1, for a black pixel's density is not infinite."""
-_BATCH = 256
+_BATCH = 64
 """Patches taken apart at once."""
 
 
