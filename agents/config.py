@@ -220,7 +220,7 @@ class EvaluateConfig:
     json: str | None = None
     """File to write the figures to."""
     extractor: str = "tf_efficientnet_lite2"
-    """Frozen network that measures: a timm name, or a file of weights."""
+    """Frozen network that measures: a timm name, or NAME=FILE.safetensors for one with local weights."""
     image_size: int | str | None = None
     """Size both sides are brought to; that of the generated patches unless given."""
     n: int = 1000

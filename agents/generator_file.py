@@ -20,6 +20,7 @@ from gan_gym.data.sampler import to_uint8
 from gan_gym.data.sizes import parse_image_size
 from gan_gym.gan import build_networks, family
 from gan_gym.gan.flat import FlatModule
+from gan_gym.metrics import Decoder
 from gan_gym.randomness import generator
 
 logger = logging.getLogger(__name__)
@@ -110,6 +111,18 @@ def generate_batches(
         rows = range(first, min(n, first + batch_size))
         z = torch.stack([torch.randn(z_dim, generator=generator(seed, "generate", i)) for i in rows])
         yield to_uint8(module(z.to(device)).cpu())
+
+
+def decoder(module: nn.Module, device: torch.device) -> Decoder:
+    """Return a generator in the form that the path length asks for."""
+
+    @torch.no_grad()
+    def decode(z: Tensor) -> Tensor:
+        images: Tensor = module(z.to(device))
+        return images.float().cpu()
+
+    z_dim: int = module.z_dim  # type: ignore[assignment]
+    return Decoder(decode, z_dim)
 
 
 def generate(module: nn.Module, n: int, seed: int, device: torch.device) -> Tensor:

@@ -11,17 +11,18 @@ from typing import Any
 from torch import Tensor
 
 from agents.config import EvaluateConfig, ReportConfig, TrainConfig
-from agents.generator_file import generate, load_generator
+from agents.generator_file import decoder, generate, load_generator
 from agents.input_data import read_patches
 from agents.report import write_report
 from agents.run_folder import read_config
-from agents.splitting import split_held_out
+from agents.splitting import describe_split, split_held_out
 from agents.summary import write_summary
 from gan_gym.checkpoint import replace_file
 from gan_gym.data.loading import inspect_data
+from gan_gym.data.patches import PatchSet
 from gan_gym.data.report import DataError
 from gan_gym.devices import resolve_device
-from gan_gym.metrics import METRICS, evaluate, load_extractor
+from gan_gym.metrics import METRICS, Decoder, cache_folder, evaluate, load_extractor
 
 
 def run_evaluate(config: EvaluateConfig) -> int:
@@ -38,22 +39,36 @@ def run_evaluate(config: EvaluateConfig) -> int:
         _check_file(Path(config.json))
     device = resolve_device(config.device)
     extractor = load_extractor(config.extractor, str(device))
+    fake: Tensor | PatchSet
     train: Tensor | None = None
+    walked: Decoder | None = None
     if config.run is not None:
         module = load_generator(config.run, device)
         fake = generate(module, config.n, config.seed, device)
         size = f"{fake.shape[2]}x{fake.shape[3]}"
-        real, train = _own_patches(config.run, size)
+        real, trained = _own_patches(config.run, size)
+        train, split, walked = trained.images, describe_split(real, trained), decoder(module, device)
     else:
         assert config.fake is not None
         size = str(config.image_size or _common_size(config.fake))
-        fake = read_patches(config.fake, size, min_patches=2).patches.images
+        fake = read_patches(config.fake, size, min_patches=2).patches
     if config.real is not None:
         options = TrainConfig() if config.run is None else read_config(config.run)
         real = read_patches(
             config.real, size, min_patches=2, mpp=options.mpp, slide_mpp=options.slide_mpp
-        ).patches.images
-    result = evaluate(real, fake, train=train, extractor=extractor, seed=config.seed, progress=True).to_json()
+        ).patches
+        split = "as given with --real"
+    result = evaluate(
+        real,
+        fake,
+        train=train,
+        decoder=walked,
+        extractor=extractor,
+        split=split,
+        cache=cache_folder(),
+        seed=config.seed,
+        progress=True,
+    ).to_json()
     print(_table(result))
     text = json.dumps(result, indent=1).encode()
     if config.json is not None:
@@ -70,7 +85,7 @@ def _check_file(path: Path) -> None:
         )
 
 
-def _own_patches(run: str, size: str) -> tuple[Tensor, Tensor]:
+def _own_patches(run: str, size: str) -> tuple[PatchSet, PatchSet]:
     """Return the patches that a run kept from training, and those it was trained on."""
     options = read_config(run)
     loaded = read_patches(
@@ -83,7 +98,7 @@ def _own_patches(run: str, size: str) -> tuple[Tensor, Tensor]:
         slide_mpp=options.slide_mpp,
     )
     train, held_out = split_held_out(loaded.patches, options.held_out, options.seed)
-    return held_out.images, train.images
+    return held_out, train
 
 
 def _common_size(source: str) -> str:
@@ -100,13 +115,13 @@ def _table(result: Mapping[str, Mapping[str, Any]]) -> str:
     for name in METRICS:
         metric = result[name]
         if metric["value"] is None:
-            lines.append(f"{name:<14}{'-':>10}   {metric['reason']}")
+            lines.append(f"{name:<22}{'-':>10}   {metric['reason']}")
         else:
-            lines.append(f"{name:<14}{metric['value']:>10.4f}   [{metric['low']:.4f}, {metric['high']:.4f}]")
+            lines.append(f"{name:<22}{metric['value']:>10.4f}   [{metric['low']:.4f}, {metric['high']:.4f}]")
     settings = result[METRICS[0]]
     lines.append(
         f"{settings['n_real']} real, {settings['n_fake']} generated; extractor {settings['extractor']} "
-        f"({settings['resize']}); 95 % intervals"
+        f"({settings['resize']}); real patches {settings['split']}; 95 % intervals"
     )
     return "\n".join(lines)
 

@@ -16,17 +16,19 @@ from agents.config import DemoConfig, TrainConfig
 from agents.controlled import train_controlled
 from agents.controller import Controller
 from agents.fitting import fit_snn
-from agents.generator_file import generate, load_generator, save_best_generator, save_generator
+from agents.generator_file import decoder, generate, load_generator, save_best_generator, save_generator
 from agents.online import train_online
 from agents.planning import Plan, make_plan
 from agents.report import write_report
 from agents.run_controller import keep_baseline, keep_controller
 from agents.run_folder import check_new, create_run, new_folder, read_config
 from agents.run_lock import locked
+from agents.splitting import describe_split
 from agents.stopping import EXIT_RESUMABLE, StopRequest
 from agents.summary import write_summary
 from gan_gym.checkpoint import replace_file
 from gan_gym.envs.histogan import HistoGANEnv
+from gan_gym.metrics import cache_folder
 from gan_gym.metrics import evaluate as evaluate_images
 from snn.siamese import SiameseNet
 
@@ -192,6 +194,9 @@ def _evaluate(plan: Plan, generator: torch.nn.Module) -> None:
         plan.held_out.images[:N_EVALUATED],
         fake,
         train=plan.train.images[:N_EVALUATED],
+        decoder=decoder(generator, plan.device),
+        split=describe_split(plan.held_out, plan.train),
+        cache=cache_folder(),
         seed=plan.config.seed,
         progress=True,
     )

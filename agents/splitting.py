@@ -22,3 +22,12 @@ def split_held_out(patches: PatchSet, fraction: float, seed: int) -> tuple[Patch
     order = torch.randperm(len(patches), generator=generator(seed, "split"))
     n_held = max(1, round(fraction * len(patches)))
     return patches.subset(order[n_held:]), patches.subset(order[:n_held])
+
+
+def describe_split(*parts: PatchSet) -> str:
+    """Say how `split_held_out` made these parts, for the record of an evaluation."""
+    groups = torch.cat([part.groups for part in parts])
+    n_groups = len(torch.unique(groups))
+    if n_groups == 1:
+        return "held out at random within one slide or patient"
+    return "held out at random" if n_groups == len(groups) else "held out by slide or patient"

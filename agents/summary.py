@@ -18,6 +18,15 @@ METRIC_MEANINGS = {
     "density": "how densely generated patches lie among real ones, 1 = as real ones do",
     "coverage": "share of real patches with a generated one nearby",
     "memorisation": "share of generated patches suspiciously near a training patch, 0.05 expected",
+    "diversity": "how far generated patches lie apart, 1 = as far as real ones",
+    "path_length": "how abruptly patches change between latents, lower is smoother; equal settings only",
+    "stain_hematoxylin": "distance of the haematoxylin densities in real standard deviations, 0 = alike",
+    "stain_eosin": "distance of the eosin densities in real standard deviations, 0 = alike",
+    "nuclei_count": "distance of the nuclei per patch in real standard deviations, 0 = alike",
+    "nuclei_area": "distance of the nuclei's sizes in real standard deviations, 0 = alike",
+    "downstream_synthetic": "balanced accuracy on real patches of a classifier trained on generated ones",
+    "downstream_real": "the same, trained on real patches: what downstream_synthetic is to reach",
+    "downstream_both": "the same, trained on both: above downstream_real, generated patches help",
 }
 """How to read each metric."""
 _ENDS = {

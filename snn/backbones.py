@@ -16,6 +16,8 @@ from snn.names import unknown_name
 from snn.pip_weights import PACKAGES, load_pip_weights
 
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
+_AUXILIARY = "AuxLogits."
+"""Keys of the second classifier in published Inception weights, which serves in its training alone."""
 
 
 class Backbone(nn.Module):
@@ -163,6 +165,7 @@ def _load_local(name: str, network: Any, file: Path) -> None:
         raise ValueError(f"pretrained={str(file)!r} is not a readable safetensors file: {error}") from error
     classifier = network.pretrained_cfg.get("classifier") or ""
     heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    state = {key: value for key, value in state.items() if not key.startswith(_AUXILIARY)}
     own = network.state_dict()
     for key, value in own.items():
         if key not in state and key.startswith(heads) and any(heads):

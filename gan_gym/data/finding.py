@@ -18,7 +18,8 @@ def find_images(folder: str) -> list[str]:
     """List the images below `folder` as paths relative to it with forward slashes, sorted part by part.
 
     Hidden files and folders, `__MACOSX` and files that are no images by their name are ignored; links are
-    followed, each folder once.
+    followed, each folder once. A `grid.png` beside a folder `patches` is the overview that `gan-gym generate`
+    writes, and ignored too.
 
     Raises:
         DataError: if there are none, or a folder cannot be read.
@@ -33,8 +34,9 @@ def find_images(folder: str) -> list[str]:
         if os.path.realpath(here) in seen:
             continue
         seen.add(os.path.realpath(here))
-        for name in _names(here):
-            if name.startswith(".") or name == "__MACOSX":
+        names = _names(here)
+        for name in names:
+            if name.startswith(".") or name == "__MACOSX" or (name == "grid.png" and "patches" in names):
                 continue
             if os.path.isdir(os.path.join(here, name)):
                 waiting.append((*parts, name))

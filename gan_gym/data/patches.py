@@ -70,11 +70,21 @@ class PatchSet:
                 "cannot split: all patches belong to one group (slide or patient); "
                 "add patches from another one"
             )
-        order = groups[torch.randperm(len(groups), generator=torch.Generator().manual_seed(seed))]
-        counts = torch.stack([(self.groups == group).sum() for group in order]).cumsum(0)
-        wanted = fraction * len(self)
-        n_held = int((counts < wanted).sum()) + 1
-        n_held = min(n_held, len(groups) - 1)
-        held = torch.isin(self.groups, order[:n_held])
+        held = held_out_groups(self.groups, fraction, seed)
         index = torch.arange(len(self))
         return self.subset(index[~held]), self.subset(index[held])
+
+
+def held_out_groups(groups: Tensor, fraction: float, seed: int) -> Tensor:
+    """Draw whole groups until about `fraction` of the patches is held out; `(N,)` bool, true where held out.
+
+    Args:
+        groups: `(N,)` int64, the group of each patch; at least two groups.
+        fraction: share of patches held out, in (0, 1).
+        seed: seed of the private generator that orders the groups.
+    """
+    found = torch.unique(groups)
+    order = found[torch.randperm(len(found), generator=torch.Generator().manual_seed(seed))]
+    counts = torch.stack([(groups == group).sum() for group in order]).cumsum(0)
+    n_held = int((counts < fraction * len(groups)).sum()) + 1
+    return torch.isin(groups, order[: min(n_held, len(found) - 1)])

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from gan_gym.data.patches import PatchSet
+from gan_gym.data.report import UNLABELLED
+from gan_gym.metrics.diversity import diversity
+from gan_gym.metrics.downstream import DOWNSTREAM, downstream
 from gan_gym.metrics.extractors import Extractor, FrozenExtractor, embed, load_extractor
+from gan_gym.metrics.feature_cache import embed_real
 from gan_gym.metrics.frechet import fid
 from gan_gym.metrics.kid import kid
 from gan_gym.metrics.memorisation import Memorisation, memorisation
 from gan_gym.metrics.metric import Metric
 from gan_gym.metrics.neighbours import density_coverage, precision_recall
+from gan_gym.metrics.nuclei import NUCLEI, nuclei
+from gan_gym.metrics.path_length import Decoder, path_length
+from gan_gym.metrics.stain import STAIN, stain, why_not_stained
 
-METRICS = ("kid", "fid", "precision", "recall", "density", "coverage", "memorisation")
+_PIXELS = (*STAIN, *NUCLEI)
+"""Metrics of the pixels themselves; all others are of the extractor's features."""
+METRICS = (
+    "kid", "fid", "precision", "recall", "density", "coverage", "memorisation", "diversity", "path_length",
+    *_PIXELS, *DOWNSTREAM,
+)  # fmt: skip
 """Keys of every evaluation, in the order in which tables show them."""
 
 
@@ -29,6 +43,8 @@ class EvaluationSettings:
     """Generated images."""
     n_train: int
     """Training images that memorisation was judged by; 0 where none were given."""
+    split: str
+    """How the real images were kept from the GAN's training."""
     image_size: tuple[int, int]
     """Height and width of the images, px."""
     extractor: str
@@ -37,6 +53,8 @@ class EvaluationSettings:
     """Digest of the extractor's weights."""
     resize: str
     """How images are brought to the extractor's input size."""
+    interval: str
+    """What `low` and `high` are."""
     seed: int
     """Seed of the intervals' subsets and resamples."""
 
@@ -48,7 +66,7 @@ class Evaluation:
     metrics: Mapping[str, Metric]
     """One entry for each of `METRICS`."""
     settings: EvaluationSettings
-    """Sizes, extractor, resize and seed."""
+    """Sizes, split, extractor, resize and seed."""
     memorisation: Memorisation | None
     """Nearest training images of the fakes; `None` without training images or without usable features."""
 
@@ -58,11 +76,14 @@ class Evaluation:
 
 
 def evaluate(
-    real: Tensor,
-    fake: Tensor,
+    real: Tensor | PatchSet,
+    fake: Tensor | PatchSet,
     *,
     train: Tensor | None = None,
+    decoder: Decoder | None = None,
     extractor: Extractor | None = None,
+    split: str = "not recorded",
+    cache: Path | None = None,
     seed: int = 0,
     progress: bool = False,
 ) -> Evaluation:
@@ -72,56 +93,73 @@ def evaluate(
     cannot be computed has no value but a reason; the others still come.
 
     Args:
-        real: `(N, 3, H, W)` uint8, RGB, real images that the GAN was not trained on.
-        fake: `(M, 3, H, W)` uint8, RGB, generated images.
+        real: `(N, 3, H, W)` uint8, RGB, real images that the GAN was not trained on; or a `PatchSet` of them,
+            whose labels and groups the downstream figures need.
+        fake: `(M, 3, H, W)` uint8, RGB, generated images, or a `PatchSet` of them.
         train: the images the GAN was trained on, for memorisation; `None` leaves that figure out.
+        decoder: the generator itself, for the path length; `None` leaves that figure out.
         extractor: feature extractor; `None` loads the default, see `load_extractor`.
-        seed: seed of the intervals; the values do not depend on it.
+        split: how the real images were kept from training, for the record.
+        cache: folder where the features of real images are kept (see `feature_cache`); `None` keeps none.
+        seed: seed of the intervals; the values do not depend on it, but for those of the path length (its
+            latents) and of the downstream figures (their split).
         progress: show progress bars.
 
     Raises:
         ValueError: if a set of images is empty, has another shape than `(N, 3, H, W)`, or the sizes differ.
         TypeError: if images are not uint8.
     """
-    for argument, images in (("real", real), ("fake", fake), ("train", train)):
+    reals, fakes = _patches(real), _patches(fake)
+    for argument, images in (("real", reals.images), ("fake", fakes.images), ("train", train)):
         if images is not None:
-            _check(argument, images, real)
+            _check(argument, images, reals.images)
     extractor = extractor or load_extractor()
     settings = EvaluationSettings(
-        n_real=len(real),
-        n_fake=len(fake),
+        n_real=len(reals),
+        n_fake=len(fakes),
         n_train=0 if train is None else len(train),
-        image_size=(real.shape[2], real.shape[3]),
+        split=split,
+        image_size=reals.image_size,
         extractor=extractor.name,
         sha256=extractor.sha256,
         resize=extractor.resize if isinstance(extractor, FrozenExtractor) else "left to the extractor",
+        interval="95 %",
         seed=seed,
     )
-    x, y = (embed(extractor, s, progress=progress, label=n) for s, n in ((real, "real"), (fake, "fake")))
-    t = None if train is None else embed(extractor, train, progress=progress, label="training images")
-    broken = [
-        n for n, f in (("real", x), ("fake", y), ("train", t)) if f is not None and not f.isfinite().all()
-    ]
+    x = embed_real(extractor, reals.images, cache, progress=progress)
+    y = embed(extractor, fakes.images, progress=progress, label="fake")
+    t = None
+    if train is not None:
+        t = embed_real(extractor, train, cache, progress=progress, label="training images")
+    metrics = _by_pixels(reals.images, fakes.images, seed)
+    sides = (("real", x), ("fake", y), ("train", t))
+    broken = " and ".join(name for name, f in sides if f is not None and not f.isfinite().all())
+    memory = None
     if broken:
-        sides = " and ".join(broken)
-        reason = f"the extractor's features of the {sides} images are not finite: check the extractor"
-        return Evaluation({key: Metric.missing(reason) for key in METRICS}, settings, None)
-    memory = None if t is None else memorisation(t, x, y, seed=seed)
-    metrics: dict[str, Metric] = {
-        "kid": kid(x, y, seed=seed),
-        "fid": fid(x, y),
-        **precision_recall(x, y, seed=seed),
-        **density_coverage(x, y, seed=seed),
-        "memorisation": memory.below_5
-        if memory is not None
-        else Metric.missing("no training images were given to compare with"),
-    }
-    return Evaluation(metrics, settings, memory)
+        reason = f"the extractor's features of the {broken} images are not finite: check the extractor"
+        metrics |= {key: Metric.missing(reason) for key in METRICS if key not in _PIXELS}
+    else:
+        memory = None if t is None else memorisation(t, x, y, seed=seed)
+        metrics |= {
+            "kid": kid(x, y, seed=seed),
+            "fid": fid(x, y),
+            **precision_recall(x, y, seed=seed),
+            **density_coverage(x, y, seed=seed),
+            "memorisation": memory.below_5
+            if memory is not None
+            else Metric.missing("no training images were given to compare with"),
+            "diversity": diversity(x, y, seed=seed),
+            "path_length": path_length(decoder, extractor, seed=seed, progress=progress)
+            if decoder is not None
+            else Metric.missing("needs the generator itself: evaluate the run (--run), not its patches"),
+            **downstream(x, y, reals, fakes, seed=seed),
+        }
+    return Evaluation({key: metrics[key] for key in METRICS}, settings, memory)
 
 
 def evaluate_images(
-    real: Tensor,
-    fake: Tensor,
+    real: Tensor | PatchSet,
+    fake: Tensor | PatchSet,
     *,
     train: Tensor | None = None,
     extractor: Extractor | None = None,
@@ -131,6 +169,22 @@ def evaluate_images(
     """Return only the figures of `evaluate`, one for each of `METRICS`; arguments and errors are the same."""
     result = evaluate(real, fake, train=train, extractor=extractor, seed=seed, progress=progress)
     return dict(result.metrics)
+
+
+def _patches(images: Tensor | PatchSet) -> PatchSet:
+    """Return images as patches, of one class and of a group each where nothing is known."""
+    if isinstance(images, PatchSet):
+        return images
+    n = len(images)
+    return PatchSet(images, torch.zeros(n, dtype=torch.int64), torch.arange(n), (UNLABELLED,))
+
+
+def _by_pixels(real: Tensor, fake: Tensor, seed: int) -> dict[str, Metric]:
+    """Return the stain and nuclei figures, or the reason why there are none."""
+    for side, images in (("real", real), ("generated", fake)):
+        if (reason := why_not_stained(images, side)) is not None:
+            return {key: Metric.missing(reason) for key in _PIXELS}
+    return {**stain(real, fake, seed=seed), **nuclei(real, fake, seed=seed)}
 
 
 def _check(argument: str, images: Tensor, real: Tensor) -> None:

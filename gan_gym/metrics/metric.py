@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Metric:
     """Upper end of the 95 % interval."""
     reason: str | None = None
     """Why there is no value; `None` where there is one."""
+    details: Mapping[str, float | str] = field(default_factory=dict)
+    """What helps to read the value, such as the means of both sides; in the JSON beside it."""
 
     def __post_init__(self) -> None:
         """Refuse half-filled and non-finite figures."""
@@ -34,6 +37,8 @@ class Metric:
                 raise ValueError("a Metric without a value needs a reason and no interval")
         elif self.reason is not None or any(f is None or not math.isfinite(f) for f in figures):
             raise ValueError(f"a Metric needs a finite value, low and high, and no reason; got {figures}")
+        if any(isinstance(detail, float) and not math.isfinite(detail) for detail in self.details.values()):
+            raise ValueError(f"a Metric needs finite details; got {dict(self.details)}")
 
     @classmethod
     def missing(cls, reason: str) -> Metric:
@@ -74,8 +79,12 @@ class Metric:
         low = min(low, 1 - reach) if value == 1 else low
         return cls(value, max(min(low, value), 0.0), min(max(high, value), 1.0))
 
+    def with_details(self, **details: float | str) -> Metric:
+        """Return the same figure with details beside it; a missing one stays as it is."""
+        return self if self.value is None else replace(self, details=details)
+
     def to_json(self) -> dict[str, float | str | None]:
         """Return the form that `evaluation.json` holds."""
         if self.value is None:
             return {"value": None, "reason": self.reason}
-        return {"value": self.value, "low": self.low, "high": self.high}
+        return {"value": self.value, "low": self.low, "high": self.high, **self.details}

@@ -51,6 +51,26 @@ def test_folders_are_compared(gan_gym_command, patch_folder, tmp_path, capsys) -
     assert "40 real, 20 generated; extractor mean colours" in shown
 
 
+def test_one_folder_of_generated_patches_a_class_is_read_with_labels(
+    gan_gym_command, finished_run, patch_folder, tmp_path, capsys
+) -> None:
+    for seed, name in enumerate(sorted(folder.name for folder in patch_folder.iterdir())):
+        out = tmp_path / "fakes" / name
+        assert (
+            gan_gym_command("generate", "--run", finished_run, "--n", 12, "--seed", seed, "--out", out) == 0
+        )
+        assert (out / "grid.png").is_file()
+    capsys.readouterr()
+    flags = ["--real", patch_folder, "--fake", tmp_path / "fakes", "--json", tmp_path / "x.json"]
+    assert gan_gym_command("evaluate", *flags) == 0
+    assert "left out" not in capsys.readouterr().err
+    check(result := json.loads((tmp_path / "x.json").read_text()))
+    assert result["kid"]["n_fake"] == 24
+    for key in ("downstream_synthetic", "downstream_real", "downstream_both"):
+        assert 0 <= result[key]["value"] <= 1, result[key]
+    assert result["downstream_both"]["n_classifier"] == result["downstream_real"]["n_classifier"] + 24
+
+
 def test_a_run_is_compared_with_what_it_has_not_seen(gan_gym_command, finished_run, tmp_path) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished_run, run)
@@ -58,6 +78,8 @@ def test_a_run_is_compared_with_what_it_has_not_seen(gan_gym_command, finished_r
         assert gan_gym_command("evaluate", "--run", run, "--n", 30) == 0
         check(result := json.loads((run / "evaluation.json").read_text()))
         assert (result["kid"]["n_real"], result["kid"]["n_fake"]) == (8, 30)
+        assert result["kid"]["split"] == "held out at random"
+        assert result["path_length"]["value"] > 0
     before = (run / "evaluation.json").read_bytes()
     flags = ["--json", tmp_path / "other.json", "--seed", 3]
     assert gan_gym_command("evaluate", "--run", run, "--n", 30, "--real", finished_data(run), *flags) == 0

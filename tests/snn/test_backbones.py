@@ -62,6 +62,15 @@ def test_random_weights_follow_the_seed_and_leave_the_global_state() -> None:
     assert not torch.equal(weights[0], weights[2])
 
 
+def test_published_inception_weights_may_bring_their_auxiliary_classifier(tmp_path: Path) -> None:
+    network = timm.create_model("resnet10t", pretrained=False)
+    save_file(network.state_dict() | {"AuxLogits.fc.weight": torch.zeros(1)}, tmp_path / "a.safetensors")
+    create_backbone("resnet10t", pretrained=tmp_path / "a.safetensors")
+    save_file(network.state_dict() | {"Other.fc.weight": torch.zeros(1)}, tmp_path / "b.safetensors")
+    with pytest.raises(ValueError, match="do not fit"):
+        create_backbone("resnet10t", pretrained=tmp_path / "b.safetensors")
+
+
 def test_local_weights_are_loaded_without_their_classifier(tmp_path: Path) -> None:
     network = timm.create_model("resnet10t", pretrained=False)
     state = {k: v for k, v in network.state_dict().items() if not k.startswith("fc.")}

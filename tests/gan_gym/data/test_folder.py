@@ -352,3 +352,13 @@ def test_more_patches_than_memory_are_refused(
     monkeypatch.setattr("gan_gym.data.memory.MEMORY_LIMIT", 2 * 3 * 16 * 16)
     with pytest.raises(DataError, match="3 patches of 16x16 take"):
         load(tmp_path)
+
+
+def test_the_overview_beside_generated_patches_is_no_patch(tmp_path: Path) -> None:
+    names = ("a/patches/0.png", "a/patches/1.png", "a/grid.png", "b/0.png", "b/grid.png")
+    for i, name in enumerate(names):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (16, 16), (40 * i, 0, 0)).save(tmp_path / name)
+    loaded = load(tmp_path)
+    assert loaded.report.classes == {"a": 2, "b": 2}
+    assert loaded.report.unusable == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,13 @@ def test_images_are_resized_with_antialiasing(extractor: FrozenExtractor):
 
 
 @pytest.mark.parametrize(
-    "name", ["tf_efficientnet_lite0", "efficientnet-lite0", "some/folder/lite0.safetensors"]
+    "name",
+    [
+        "tf_efficientnet_lite0",
+        "efficientnet-lite0",
+        "some/folder/lite0.safetensors",
+        "tf_efficientnet_lite0=x.safetensors",
+    ],
 )
 def test_the_rewards_own_network_is_refused(name: str):
     with pytest.raises(ValueError, match="reward's own backbone"):
@@ -58,8 +65,9 @@ def test_the_rewards_own_network_is_refused(name: str):
 
 
 def test_an_unknown_name_is_refused_with_the_nearest_known_one():
-    with pytest.raises(ValueError, match="tf_efficientnet_lite2"):
+    with pytest.raises(ValueError, match="did you mean 'tf_efficientnet_lite2'") as caught:
         load_extractor("tf_efficientnet_lite22")
+    assert "NAME=FILE.safetensors" in str(caught.value)
 
 
 def test_other_weights_come_from_a_file_and_change_the_digest(tmp_path: Path, extractor: FrozenExtractor):
@@ -70,6 +78,27 @@ def test_other_weights_come_from_a_file_and_change_the_digest(tmp_path: Path, ex
     assert not torch.allclose(embed(mine, patches(2)), embed(extractor, patches(2)))
     with pytest.raises(ValueError, match="no file"):
         load_extractor(str(tmp_path / "nope.safetensors"))
+
+
+def test_any_architecture_takes_its_weights_from_a_file(tmp_path: Path):
+    network = create_backbone("resnet10t", pretrained=False, seed=3).network
+    save_file(network.state_dict(), tmp_path / "mine.safetensors")
+    mine = load_extractor(f"resnet10t={tmp_path / 'mine.safetensors'}")
+    assert mine.name == "resnet10t (mine.safetensors)"
+    assert mine.sha256 == hashlib.sha256((tmp_path / "mine.safetensors").read_bytes()).hexdigest()
+    assert embed(mine, patches(2)).shape == (2, 512)
+    with pytest.raises(ValueError, match="do not fit") as caught:
+        load_extractor(f"resnet18={tmp_path / 'mine.safetensors'}")
+    assert "NAME=FILE.safetensors" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_network_of_a_fixed_input_size_gets_that_size(tmp_path: Path):
+    network = create_backbone("test_vit", pretrained=False).network
+    save_file(network.state_dict(), tmp_path / "mine.safetensors")
+    mine = load_extractor(f"test_vit={tmp_path / 'mine.safetensors'}")
+    assert mine.resize == "bicubic, antialiased, 160 x 160 px"
+    assert len(embed(mine, patches(2))) == 2
 
 
 def test_loading_leaves_the_global_random_state_alone():

@@ -16,6 +16,14 @@ def test_json_forms():
     json.dumps(Metric.around(1.0, 0.1).to_json(), allow_nan=False)
 
 
+def test_details_stand_beside_the_value_and_are_finite():
+    figure = Metric(0.5, 0.4, 0.6).with_details(mean_real=2.0, unit="px")
+    assert figure.to_json() == {"value": 0.5, "low": 0.4, "high": 0.6, "mean_real": 2.0, "unit": "px"}
+    assert Metric.missing("too few").with_details(mean_real=2.0) == Metric.missing("too few")
+    with pytest.raises(ValueError, match="finite details"):
+        figure.with_details(mean_real=math.nan)
+
+
 @pytest.mark.parametrize(
     "fields", [(math.nan, 0.0, 1.0), (0.5, None, 1.0), (0.5, 0.0, math.inf), (None, None, None)]
 )
