@@ -64,6 +64,7 @@ class Recorder:
         self.bar = tqdm(total=env.episode_steps, initial=done, unit="block", desc="training the GAN")
         if not n_rows:
             save_grid(env.problem.shown, run / "samples" / "real.png")
+            self.board.add_image("real", image_grid(env.problem.shown), 0, dataformats="HWC")
             self.draw(0)
 
     def row(self, action: Any, reward: float, info: Mapping[str, Any], n_rollbacks: int) -> None:
@@ -76,8 +77,14 @@ class Recorder:
                 self.board.add_scalar(key, value, info["n_images"])
         self.bar.update()
         self.bar.set_postfix(quality=f"{info['quality']:.3f}", images=info["n_images"])
-        if info["env_step"] % self.samples_every == 0 and not info["diverged"]:
+        due = info["env_step"] % self.samples_every == 0 or info["end"]
+        if due and not info["diverged"]:
             self.draw(info["n_images"])
+
+    def sync(self) -> None:
+        """Bring all that was recorded to the disk, before a checkpoint that counts on it."""
+        self.metrics.sync()
+        self.board.flush()
 
     def draw(self, n_images: int) -> None:
         """Write the sample grid of this moment."""
