@@ -20,7 +20,7 @@ from agents.generator_file import generate, load_generator, save_best_generator,
 from agents.online import train_online
 from agents.planning import Plan, make_plan
 from agents.report import write_report
-from agents.run_board import N_EMBEDDED, write_end, write_projector
+from agents.run_board import N_EMBEDDED, PROJECTOR, write_end, write_projector
 from agents.run_controller import keep_baseline, keep_controller
 from agents.run_folder import check_new, create_run, new_folder, read_config
 from agents.run_lock import locked
@@ -78,10 +78,9 @@ def _resumed(asked: TrainConfig, run: str) -> TrainConfig:
 
 
 def _is_complete(out: Path, config: TrainConfig) -> bool:
-    """Say whether a run has its generator, whole, and its evaluation."""
-    if not (out / "generator.json").is_file() or (
-        config.evaluate and not (out / "evaluation.json").is_file()
-    ):
+    """Say whether a run has its generator, whole, its evaluation, and what is written last of all."""
+    needed = ["generator.json", PROJECTOR, *(["evaluation.json"] if config.evaluate else [])]
+    if not all((out / name).is_file() for name in needed):
         return False
     try:
         load_generator(str(out), torch.device("cpu"))
@@ -137,8 +136,8 @@ def execute(plan: Plan) -> int:
     save_best_generator(plan.out, config.networks, env.trainer.source.shape)
     if config.evaluate:
         _evaluate(plan, generator)
-    write_projector(plan.out, plan.held_out, generate(generator, N_EMBEDDED, config.seed, plan.device))
     write_end(plan.out)
+    write_projector(plan.out, plan.held_out, generate(generator, N_EMBEDDED, config.seed, plan.device))
     return _report(plan.out)
 
 

@@ -31,11 +31,13 @@ N_EMBEDDED = 128
 """Most patches a side in the projector."""
 SUFFIX = ".end"
 """Ending of the event file that holds the end of a run."""
+PROJECTOR = "projector_config.pbtxt"
+"""Where TensorBoard looks for a projector in a run's folder; written last of all."""
 FINAL = ("quality", "fidelity", "coverage", "diversity", "kernel")
 """Scalars of the run whose last values the HParams tab shows, beside those of the evaluation."""
 _NOT_OPTIONS = ("out", "resume", "dry_run")
 _SIDE = 32
-_PROJECTOR = f"""embeddings {{
+_CONFIG = f"""embeddings {{
   tensor_name: "MFT-SNN"
   tensor_path: "projector/tensors.tsv"
   metadata_path: "projector/metadata.tsv"
@@ -100,7 +102,7 @@ def write_projector(run: Path, patches: PatchSet, generated: Tensor) -> None:
         "projector/tensors.tsv": _lines(["\t".join(f"{x:.6g}" for x in point) for point in points.tolist()]),
         "projector/metadata.tsv": _lines(["kind\tclass", *labels]),
         "projector/sprite.png": _sprite(images),
-        "projector_config.pbtxt": _PROJECTOR.encode(),
+        PROJECTOR: _CONFIG.encode(),
     }
     (run / "projector").mkdir(exist_ok=True)
     for name, content in files.items():

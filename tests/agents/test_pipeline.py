@@ -448,6 +448,8 @@ def test_the_evaluation_is_written_and_wanted_on_resume(train_quickly, tmp_path,
 
 
 class FakeEvaluation:
+    memorisation = None
+
     def to_json(self) -> dict[str, dict[str, float]]:
         return {"kid": {"value": 1.0}}
 
