@@ -72,7 +72,7 @@ def draw_frame(
     right.set_title(f"generated, env step {now['env_step']:.0f}, quality {now['quality']:.2f}", fontsize=10)
     similarity, losses, values = bottom.subplots(1, 3)
     _draw_traces(similarity, trace, [name for name in _SIMILARITIES if name in now], "similarity")
-    similarity.set_ylim(-0.05, 1.05)
+    similarity.set_ylim(-0.05, 1.25)
     _draw_traces(losses, trace, _LOSSES, "losses")
     _draw_traces(values, trace, knobs, "knobs (bottom = off)", least=_OFF)
     values.set_yscale("log")
