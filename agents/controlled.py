@@ -36,7 +36,7 @@ def train_controlled(run: Path, env: HistoGANEnv, agent: Agent, seed: int, stop:
 
         def checkpoint(snapshot: Snapshot, good: Snapshot | None = None, **more: Any) -> None:
             nonlocal best
-            recorder.metrics.sync()
+            recorder.sync()
             quality = env.current()[1]["quality"]
             better, best = quality > best, max(quality, best)
             values = {"agent_state": state, "rollback": rollback.values(), "best": best, **more}

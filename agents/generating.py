@@ -1,4 +1,4 @@
-"""Generate patches with the generator of a run (`gan-gym generate`)."""
+"""Generate patches, and a walk through the latents, with the generator of a run (`gan-gym generate`)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from agents.config import GenerateConfig
 from agents.generator_file import generate_batches, load_generator
 from agents.recording import N_SHOWN, save_grid
 from agents.run_folder import check_new, new_folder
+from agents.walking import save_walk
 from gan_gym.devices import resolve_device
 
 
 def run_generate(config: GenerateConfig) -> int:
-    """Write `n` PNG patches and `grid.png` into a new folder, which appears whole."""
+    """Write `n` PNG patches, `grid.png` and `walk.gif` into a new folder, which appears whole."""
     assert config.run is not None
     assert config.out is not None
     device = resolve_device(config.device)
@@ -31,5 +32,9 @@ def run_generate(config: GenerateConfig) -> int:
                 bar.update()
             shown += batch[: N_SHOWN - len(shown)]
         save_grid(torch.stack(shown), part / "grid.png")
-    print(f"{config.n} patches in {out / 'patches'}, a grid in {out / 'grid.png'}")
+        save_walk(module, config.seed, device, part / "walk.gif")
+    print(
+        f"{config.n} patches in {out / 'patches'}, a grid in {out / 'grid.png'}, a walk through the latents "
+        f"in {out / 'walk.gif'}"
+    )
     return 0

@@ -11,9 +11,11 @@ from typing import Any
 from torch import Tensor
 
 from agents.config import EvaluateConfig, ReportConfig, TrainConfig
+from agents.evaluation_files import keep_evaluation
 from agents.generator_file import decoder, generate, load_generator
 from agents.input_data import read_patches
 from agents.report import write_report
+from agents.run_board import write_end
 from agents.run_folder import read_config
 from agents.splitting import describe_split, split_held_out
 from agents.summary import write_summary
@@ -58,7 +60,7 @@ def run_evaluate(config: EvaluateConfig) -> int:
             config.real, size, min_patches=2, mpp=options.mpp, slide_mpp=options.slide_mpp
         ).patches
         split = "as given with --real"
-    result = evaluate(
+    evaluation = evaluate(
         real,
         fake,
         train=train,
@@ -68,13 +70,16 @@ def run_evaluate(config: EvaluateConfig) -> int:
         cache=cache_folder(),
         seed=config.seed,
         progress=True,
-    ).to_json()
+    )
+    result = evaluation.to_json()
     print(_table(result))
-    text = json.dumps(result, indent=1).encode()
     if config.json is not None:
-        replace_file(Path(config.json), text)
+        replace_file(Path(config.json), json.dumps(result, indent=1).encode())
     if config.run is not None and config.real is None:
-        replace_file(Path(config.run) / "evaluation.json", text)
+        assert train is not None
+        assert isinstance(fake, Tensor)
+        keep_evaluation(Path(config.run), evaluation, fake, train)
+        write_end(Path(config.run))
     return 0
 
 

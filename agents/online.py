@@ -106,7 +106,7 @@ def train_online(
         if env.current()[1]["diverged"]:
             one_run.rollback.give_up()
         keep_controller(controller, run)
-        recorder.metrics.sync()
+        recorder.sync()
         save_run_state(run, RunState(env.snapshot(), recorder.metrics.n_rows), best=True)
     return not stop.requested
 

@@ -13,35 +13,37 @@ from matplotlib.ticker import StrMethodFormatter
 
 from agents.run_record import RunRecord
 from gan_gym.knobs import KNOBS
+from gan_gym.render import COLOURS, STYLES
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-"""Okabe and Ito's colours, which colour-blind readers can tell apart."""
-STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
-"""Line styles beside the colours, for print in grey."""
+DPI = 110
 
 
-def draw_course(record: RunRecord) -> bytes:
-    """Draw losses, scores, similarity statistics and the return so far against progress; a PNG."""
-    figure = Figure(figsize=(10, 6.4), dpi=110, layout="constrained")
-    axes = figure.subplots(2, 2, sharex=True)
-    _lines(axes[0, 0], record, ("g_loss", "d_loss"), "losses")
-    _lines(axes[0, 1], record, ("score_real", "score_fake"), "discriminator's mean logit (score)")
-    _lines(
-        axes[1, 0],
-        record,
-        ("quality", "fidelity", "coverage", "diversity", "kernel"),
-        "similarity (0 = noise, 1 = unseen real patches)",
-    )
-    _label, x = record.progress
+def draw_reward(record: RunRecord) -> bytes:
+    """Draw quality, the similarity statistics it joins, and the return so far against progress; a PNG."""
+    figure = Figure(figsize=(10, 3.6), dpi=DPI, layout="constrained")
+    left, right = figure.subplots(1, 2, sharex=True)
+    similarities = ("quality", "fidelity", "coverage", "diversity", "kernel")
+    _lines(left, record, similarities, "similarity (0 = noise, 1 = unseen real patches)")
     reward = record.series("reward")
     if np.isfinite(reward).any():
-        axes[1, 1].plot(x, np.nancumsum(reward), color=COLOURS[0], marker=_marker(record))
+        right.plot(record.progress[1], np.nancumsum(reward), color=COLOURS[0], marker=_marker(record))
     else:
-        _say(axes[1, 1], "not recorded")
-    axes[1, 1].set_title("sum of rewards so far", fontsize=10)
-    for axis in axes[1]:
+        _say(right, "not recorded")
+    right.set_title("sum of rewards so far", fontsize=10)
+    for axis in (left, right):
         axis.set_xlabel(record.progress[0])
-    for axis in axes.flat:
+        _finish(axis, record)
+    return _png(figure)
+
+
+def draw_losses(record: RunRecord) -> bytes:
+    """Draw the losses of both networks and the discriminator's scores against progress; a PNG."""
+    figure = Figure(figsize=(10, 3.6), dpi=DPI, layout="constrained")
+    left, right = figure.subplots(1, 2, sharex=True)
+    _lines(left, record, ("g_loss", "d_loss"), "losses")
+    _lines(right, record, ("score_real", "score_fake"), "discriminator's mean logit (score)")
+    for axis in (left, right):
+        axis.set_xlabel(record.progress[0])
         _finish(axis, record)
     return _png(figure)
 
@@ -50,12 +52,12 @@ def draw_knobs(record: RunRecord) -> bytes:
     """Draw each knob's value over the actions that turned it; a PNG.
 
     An action of 1 multiplies a knob by its largest factor, -1 divides by it, 0 keeps it. A knob that is
-    off is drawn at the bottom of its axis.
+    off is drawn at the bottom of its axis. Only knobs that were turned are drawn; there must be one.
     """
     knobs = record.knobs
     label, x = record.progress
     width = 0.8 * float(np.min(np.diff(x))) if len(x) > 1 and (np.diff(x) > 0).all() else 0.8
-    figure = Figure(figsize=(10, 0.6 + 2.0 * len(knobs)), dpi=110, layout="constrained")
+    figure = Figure(figsize=(10, 0.6 + 2.0 * len(knobs)), dpi=DPI, layout="constrained")
     grid = figure.subplots(2 * len(knobs), 1, sharex=True, squeeze=False, height_ratios=(3, 1.4) * len(knobs))
     for i, name in enumerate(knobs):
         value_axis, action_axis = grid[2 * i, 0], grid[2 * i + 1, 0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shlex
@@ -15,18 +14,19 @@ import torch
 from agents.config import DemoConfig, TrainConfig
 from agents.controlled import train_controlled
 from agents.controller import Controller
+from agents.evaluation_files import keep_evaluation
 from agents.fitting import fit_snn
 from agents.generator_file import decoder, generate, load_generator, save_best_generator, save_generator
 from agents.online import train_online
 from agents.planning import Plan, make_plan
 from agents.report import write_report
+from agents.run_board import N_EMBEDDED, PROJECTOR, write_end, write_projector
 from agents.run_controller import keep_baseline, keep_controller
 from agents.run_folder import check_new, create_run, new_folder, read_config
 from agents.run_lock import locked
 from agents.splitting import describe_split
 from agents.stopping import EXIT_RESUMABLE, StopRequest
 from agents.summary import write_summary
-from gan_gym.checkpoint import replace_file
 from gan_gym.envs.histogan import HistoGANEnv
 from gan_gym.metrics import cache_folder
 from gan_gym.metrics import evaluate as evaluate_images
@@ -80,10 +80,9 @@ def _resumed(asked: TrainConfig, run: str) -> TrainConfig:
 
 
 def _is_complete(out: Path, config: TrainConfig) -> bool:
-    """Say whether a run has its generator, whole, and its evaluation."""
-    if not (out / "generator.json").is_file() or (
-        config.evaluate and not (out / "evaluation.json").is_file()
-    ):
+    """Say whether a run has its generator, whole, its evaluation, and what is written last of all."""
+    needed = ["generator.json", PROJECTOR, *(["evaluation.json"] if config.evaluate else [])]
+    if not all((out / name).is_file() for name in needed):
         return False
     try:
         load_generator(str(out), torch.device("cpu"))
@@ -139,6 +138,8 @@ def execute(plan: Plan) -> int:
     save_best_generator(plan.out, config.networks, env.trainer.source.shape)
     if config.evaluate:
         _evaluate(plan, generator)
+    write_end(plan.out)
+    write_projector(plan.out, plan.held_out, generate(generator, N_EMBEDDED, config.seed, plan.device))
     return _report(plan.out)
 
 
@@ -187,17 +188,18 @@ def _train(plan: Plan, env: HistoGANEnv, stop: StopRequest) -> bool:
 
 
 def _evaluate(plan: Plan, generator: torch.nn.Module) -> None:
-    """Compare generated with held-out patches through the independent extractor; write `evaluation.json`."""
+    """Compare generated with held-out patches through the independent extractor; keep what is found."""
     n_fake = min(N_EVALUATED, max(len(plan.held_out), 250))
     fake = generate(generator, n_fake, plan.config.seed, plan.device)
+    train = plan.train.images[:N_EVALUATED]
     result = evaluate_images(
         plan.held_out.images[:N_EVALUATED],
         fake,
-        train=plan.train.images[:N_EVALUATED],
+        train=train,
         decoder=decoder(generator, plan.device),
         split=describe_split(plan.held_out, plan.train),
         cache=cache_folder(),
         seed=plan.config.seed,
         progress=True,
     )
-    replace_file(plan.out / "evaluation.json", json.dumps(result.to_json(), indent=1).encode())
+    keep_evaluation(plan.out, result, fake, train)

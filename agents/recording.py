@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import torch
 from PIL import Image
+from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
@@ -34,7 +35,7 @@ def save_grid(images: Tensor, path: Path) -> None:
     scale = max(1, 64 // max(images.shape[2:]))
     path.parent.mkdir(exist_ok=True)
     png = io.BytesIO()
-    Image.fromarray(image_grid(images, scale=scale)).save(png, "PNG")
+    Image.fromarray(image_grid(images, scale=scale)).save(png, "PNG", compress_level=3)  # 6 takes 4x as long
     replace_file(path, png.getvalue())
 
 
@@ -63,7 +64,7 @@ class Recorder:
         done = env.current()[1]["env_step"]
         self.bar = tqdm(total=env.episode_steps, initial=done, unit="block", desc="training the GAN")
         if not n_rows:
-            save_grid(env.problem.shown, run / "samples" / "real.png")
+            self._show("real", env.problem.shown, 0, "real.png")
             self.draw(0)
 
     def row(self, action: Any, reward: float, info: Mapping[str, Any], n_rollbacks: int) -> None:
@@ -76,14 +77,31 @@ class Recorder:
                 self.board.add_scalar(key, value, info["n_images"])
         self.bar.update()
         self.bar.set_postfix(quality=f"{info['quality']:.3f}", images=info["n_images"])
-        if info["env_step"] % self.samples_every == 0 and not info["diverged"]:
+        due = info["env_step"] % self.samples_every == 0 or info["end"]
+        if due and not info["diverged"]:
             self.draw(info["n_images"])
+
+    def sync(self) -> None:
+        """Bring all that was recorded to the disk, before a checkpoint that counts on it."""
+        self.metrics.sync()
+        self.board.flush()
 
     def draw(self, n_images: int) -> None:
         """Write the sample grid of this moment."""
         images = sample_grid(self.env.trainer, self.seed)
-        save_grid(images, self.run / "samples" / f"{n_images:09d}.png")
-        self.board.add_image("samples", image_grid(images), n_images, dataformats="HWC")
+        self._show("samples", images, n_images, f"{n_images:09d}.png")
+
+    def _show(self, tag: str, images: Tensor, n_images: int, name: str) -> None:
+        """Write a grid, and give it to TensorBoard.
+
+        The latter as JPEG: TensorBoard checks all it writes byte by byte in Python, and the picture itself
+        is in the folder.
+        """
+        save_grid(images, self.run / "samples" / name)
+        jpeg = io.BytesIO()
+        Image.fromarray(image_grid(images)).save(jpeg, "JPEG", quality=90)
+        picture = Summary.Value(tag=tag, image=Summary.Image(encoded_image_string=jpeg.getvalue()))
+        self.board.file_writer.add_summary(Summary(value=[picture]), n_images)  # type: ignore[attr-defined]
 
     def __enter__(self) -> Self:
         """Return the recorder; leaving it closes its files."""

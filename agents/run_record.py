@@ -33,6 +33,10 @@ class RunRecord:
     """A grid of real patches."""
     evaluation: Mapping[str, Mapping[str, object]] | None
     """`evaluation.json`: metric -> value, interval or reason."""
+    environment: Mapping[str, object] | None
+    """`env.json`: versions, machine and device."""
+    closest: Path | None
+    """Sheet of the generated patches that lie nearest to a training patch."""
     missing: tuple[str, ...]
     """What is not there, in plain words."""
 
@@ -95,6 +99,11 @@ def read_run(run: Path) -> RunRecord:
     command = run / "command.txt"
     if not command.is_file():
         missing.append("The command was not recorded (command.txt).")
+    evaluation = _read_evaluation(run / "evaluation.json", missing)
+    closest = run / "samples" / "memorisation.png"
+    has_closest = _is_picture(closest)
+    if not has_closest and (evaluation or {}).get("memorisation", {}).get("value") is not None:
+        missing.append("No sheet of the closest pairs (samples/memorisation.png): run `gan-gym evaluate`.")
     return RunRecord(
         name=run.resolve().name,
         rows=rows,
@@ -102,7 +111,9 @@ def read_run(run: Path) -> RunRecord:
         command=command.read_text("utf-8", errors="replace").strip() if command.is_file() else None,
         samples=samples,
         real=real if has_real else None,
-        evaluation=_read_evaluation(run / "evaluation.json", missing),
+        evaluation=evaluation,
+        environment=_read_environment(run / "env.json", missing),
+        closest=closest if has_closest else None,
         missing=tuple(missing),
     )
 
@@ -155,6 +166,18 @@ def _read_evaluation(file: Path, missing: list[str]) -> Mapping[str, Mapping[str
         missing.append("evaluation.json is not readable: run `gan-gym evaluate` again.")
         return None
     return metrics
+
+
+def _read_environment(file: Path, missing: list[str]) -> Mapping[str, object] | None:
+    """Read what is known of the machine."""
+    try:
+        document = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        missing.append("Versions and device were not recorded, or cannot be read (env.json).")
+        return None
+    return document
 
 
 def _is_picture(file: Path) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
+from agents.course import knob_moves, moments
 from agents.run_record import RunRecord, read_run
 from agents.verdict import judge
 
@@ -29,6 +31,12 @@ METRIC_MEANINGS = {
     "downstream_both": "the same, trained on both: above downstream_real, generated patches help",
 }
 """How to read each metric."""
+CLOSEST_TEXT = (
+    "The generated patches that lie nearest to a training patch (left), beside it (right), the closest pair "
+    "first. Under each pair: its distance, 0 = an exact copy, below 0.25 = a near copy, 1 = as far as unseen "
+    "real patches typically are"
+)
+"""What the sheet of the closest pairs shows."""
 _ENDS = {
     "budget": "budget used up",
     "diverged": "diverged",
@@ -37,7 +45,7 @@ _ENDS = {
 
 
 def write_summary(run: Path) -> Path:
-    """Write `summary.md` into a run folder, from what the folder holds.
+    """Write `summary.md` into a run folder, from what the folder holds: the report in text.
 
     Raises:
         ValueError: if the folder is no run or cannot be written to.
@@ -46,24 +54,65 @@ def write_summary(run: Path) -> Path:
     verdict = judge(record)
     lines = [f"# GAN run {_plain(record.name)}", "", f"**{verdict}**", ""]
     lines += [line for caution in verdict.cautions for line in (f"Caution: {caution}", "")]
-    lines += [
-        "| figure | value |",
-        "|---|---|",
-        *(f"| {key} | {_plain(v)} |" for key, v in figures(record)),
-        "",
-    ]
+    lines += _table(("figure", "value"), figures(record))
+    lines += _pictures(record)
+    if record.rows:
+        lines += ["## Course", "", *_table(*moments(record))]
+    if record.knobs:
+        lines += ["## What the controller did", "", *_table(*knob_moves(record))]
     if record.evaluation is not None:
-        lines += ["## Evaluation", "", "| metric | value | 95 % interval | reads |", "|---|---|---|---|"]
-        for name, metric in record.evaluation.items():
-            value, low, high = (metric.get(key) for key in ("value", "low", "high"))
-            shown = f"{value:.4g}" if isinstance(value, int | float) else "none"
-            both = isinstance(low, int | float) and isinstance(high, int | float)
-            interval = f"{low:.4g} to {high:.4g}" if both else _plain(str(metric.get("reason") or ""))
-            lines.append(f"| {_plain(name)} | {shown} | {interval} | {METRIC_MEANINGS.get(name, '')} |")
-        lines += ["", _plain(settings_line(record)), ""]
+        rows = [
+            (name, *metric_cells(m), METRIC_MEANINGS.get(name, "")) for name, m in record.evaluation.items()
+        ]
+        lines += ["## Evaluation", "", *_table(("metric", "value", "95 % interval", "reads"), rows)]
+        lines += [_plain(settings_line(record)), ""]
+    if record.environment is not None:
+        lines += ["## Environment", "", *_table(("what", "value"), environment(record))]
+    if record.command:
+        lines += ["## Command", "", *(f"    {line}" for line in record.command.splitlines()), ""]
     if record.missing:
         lines += ["## Not in this run", "", *(f"- {text}" for text in record.missing), ""]
     return write_text(run / "summary.md", "\n".join(lines).rstrip() + "\n")
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a table and an empty one."""
+    body = [f"| {' | '.join(_plain(cell) for cell in row)} |" for row in rows]
+    return [f"| {' | '.join(head)} |", "|---" * len(head) + "|", *body, ""]
+
+
+def _pictures(record: RunRecord) -> list[str]:
+    """Show the pictures of the run's folder, with their texts."""
+    shown = []
+    if record.samples:
+        n_images, file = record.samples[-1]
+        shown.append((f"Generated patches after {n_images:,} images", file))
+    shown += [("Real patches", record.real)] if record.real else []
+    shown += [(CLOSEST_TEXT, record.closest)] if record.closest else []
+    lines = [line for text, file in shown for line in (f"![{text}](samples/{file.name})", "")]
+    return ["## Pictures", "", *lines] if shown else []
+
+
+def metric_cells(metric: Mapping[str, object]) -> tuple[str, str]:
+    """Return a metric's value and interval as text; without a value, `none` and the reason."""
+    value, low, high = (metric.get(key) for key in ("value", "low", "high"))
+    if not isinstance(value, int | float):
+        return "none", str(metric.get("reason") or "no reason recorded")
+    both = isinstance(low, int | float) and isinstance(high, int | float)
+    return f"{value:.4g}", f"{low:.4g} to {high:.4g}" if both else ""
+
+
+def environment(record: RunRecord) -> list[tuple[str, str]]:
+    """Return what is known of the machine and the versions, name and value."""
+    found: list[tuple[str, str]] = []
+    for key, value in (record.environment or {}).items():
+        if isinstance(value, dict):
+            found += [(str(name), str(v or "not installed")) for name, v in value.items()]
+        elif isinstance(value, list):
+            found.append((key, ", ".join(map(str, value)) or "none"))
+        else:
+            found.append((key, str(value)))
+    return found
 
 
 def figures(record: RunRecord) -> list[tuple[str, str]]:
@@ -84,7 +133,6 @@ def figures(record: RunRecord) -> list[tuple[str, str]]:
         value = record.series(key)[-1]
         if np.isfinite(value):
             found.append((f"final {key}", f"{value:.3f}"))
-    found += [(f"final {knob}", f"{record.series(knob)[-1]:.3g}") for knob in record.knobs]
     return found
 
 

@@ -1,8 +1,8 @@
-"""What a run's own statistics say about it, in plain words."""
+"""What a run's own statistics and its evaluation say about it, in plain words, and what to do."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -10,10 +10,25 @@ from numpy.typing import NDArray
 
 from agents.run_record import RunRecord
 
-State = Literal["healthy", "collapsing", "diverged", "not enough evidence"]
+State = Literal[
+    "healthy", "keep training", "stop", "collapsing", "memorising", "diverged", "not enough evidence"
+]
+
+STATES: dict[State, str] = {
+    "healthy": "the generated patches resemble real ones and differ among each other as real ones do",
+    "keep training": "not there yet, and still getting better",
+    "stop": "not there, and no longer getting better: more of the same training will not help",
+    "collapsing": "the generated patches are too much alike, or leave out much of the real tissue",
+    "memorising": "the generated patches repeat training patches instead of being new ones",
+    "diverged": "the training broke down numerically",
+    "not enough evidence": "too little was recorded to say",
+}
+"""What each verdict means."""
 
 MIN_STEPS = 5
 """Fewer env steps are no evidence."""
+MIN_STEPS_TO_STOP = 10
+"""Fewer env steps do not show that quality has stopped rising."""
 LOW_DIVERSITY = 0.5
 """Distance among generated samples over that among real ones; below it they are too much alike."""
 LOW_COVERAGE = 0.2
@@ -21,100 +36,189 @@ LOW_COVERAGE = 0.2
 GOOD_QUALITY = 0.5
 """Quality (0 noise, 1 unseen real patches) from which samples resemble the data."""
 LARGE_LOSS = 0.2
-"""Fall of quality below its best, or of coverage below its best, that is no longer fluctuation."""
+"""Fall of quality, or of coverage, below its best that is no longer fluctuation."""
 RISE = 0.05
 """Gain of quality over the last half of the run that counts as still rising."""
+EXPECTED_NEAR = 0.05
+"""Share of samples nearer to a training patch than 95 % of unseen real patches, if nothing is memorised."""
+MANY_NEAR = 2 * EXPECTED_NEAR
+"""Share of them from which a generator counts as memorising."""
+
+_COPYING_ADVICE = (
+    "Do not publish these samples as new ones. Train on more patches, stop earlier, or augment "
+    "(--controller ada); then look at the closest pairs again."
+)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A state and why."""
+    """A state, why, and what to do about it."""
 
     state: State
-    """One of four."""
+    """One of `STATES`."""
     reason: str
-    """One or two sentences: what was seen, and what to do."""
+    """What was seen."""
+    advice: str
+    """What to do."""
     cautions: tuple[str, ...] = ()
     """What the evaluation adds against it."""
 
     def __str__(self) -> str:
         """Return the verdict as one line."""
-        return f"{self.state[0].upper()}{self.state[1:]}: {self.reason}"
+        return f"{self.state[0].upper()}{self.state[1:]}: {self.reason} {self.advice}"
 
 
 def judge(record: RunRecord) -> Verdict:
-    """Judge a run by quality, diversity and coverage at its end against its course.
+    """Judge a run by quality, diversity and coverage at its end against its course, and by its evaluation.
 
-    "At its end" is the median over the last tenth of the env steps, three at least. The thresholds above are
-    our own choice.
+    "At its end" is the median over the last tenth of the env steps, three at least. The first rule that
+    applies decides; the thresholds above are our own choice.
+
+    1. A loss, gradient or weight stopped being finite: diverged.
+    2. The environment ended the run as collapsed: collapsing.
+    3. The samples are too much alike (`LOW_DIVERSITY`, `LOW_COVERAGE`) and quality no longer rises (`RISE`),
+       or coverage fell (`LARGE_LOSS`): collapsing.
+    4. The whole 95 % interval of the evaluation's memorisation lies above `MANY_NEAR`: memorising.
+    5. Fewer env steps than `MIN_STEPS`, or no such statistics: not enough evidence.
+    6. Quality fell: stop.
+    7. Quality is good (`GOOD_QUALITY`) and the samples are not too much alike: healthy.
+    8. Quality still rises: keep training.
+    9. Fewer env steps than `MIN_STEPS_TO_STOP`: not enough evidence; otherwise: stop.
     """
-    state, reason = _judge_course(record)
-    return Verdict(state, reason, _cautions(record))
+    course = _judge_course(record)
+    copying = _memorisation(record)
+    if copying is None or not copying.firm or course.state in ("diverged", "collapsing"):
+        cautions = [] if copying is None else [f"{copying.seen}."]
+        cautions += _missed(record) if course.state == "healthy" else []
+        return replace(course, cautions=tuple(cautions))
+    return Verdict("memorising", f"{copying.seen}, whatever else they look like.", _COPYING_ADVICE)
 
 
-def _judge_course(record: RunRecord) -> tuple[State, str]:
-    """Return state and reason from the rows alone."""
+def _judge_course(record: RunRecord) -> Verdict:
+    """Judge by the rows alone."""
     n_steps = len(record.rows)
     if n_steps and (record.end == "diverged" or record.rows[-1].get("diverged") is True or _blew_up(record)):
-        return "diverged", (
-            f"a loss, gradient or weight stopped being finite at env step {n_steps}. "
-            "Restart with smaller learning rates, or let a controller turn them."
+        return Verdict(
+            "diverged",
+            f"a loss, gradient or weight stopped being finite at env step {n_steps}.",
+            "Start again with smaller learning rates, or let a controller turn them.",
         )
     if record.end == "collapsed":
-        return (
+        return Verdict(
             "collapsing",
             f"the run was ended at env step {n_steps} because its samples had become all alike.",
+            _go_back(record),
         )
     if n_steps < MIN_STEPS:
-        return "not enough evidence", f"{n_steps} env steps were finished; {MIN_STEPS} are needed at least."
+        return Verdict(
+            "not enough evidence",
+            f"{n_steps} env steps were finished; {MIN_STEPS} are needed at least.",
+            _train_on(record),
+        )
     series = {key: record.series(key) for key in ("quality", "diversity", "coverage")}
     unknown = [key for key, values in series.items() if not np.isfinite(values[-_window(n_steps) :]).any()]
     if unknown:
-        return "not enough evidence", f"the last env steps record no {' and no '.join(unknown)}."
+        return Verdict(
+            "not enough evidence",
+            f"the last env steps record no {' and no '.join(unknown)}.",
+            "Look at the samples, and run `gan-gym evaluate`.",
+        )
+    return _judge_series(record, series)
+
+
+def _judge_series(record: RunRecord, series: dict[str, NDArray[np.float64]]) -> Verdict:
+    """Judge by where quality, diversity and coverage ended and what they had been."""
+    n_steps = len(record.rows)
     late = {key: _at_end(values) for key, values in series.items()}
     best = {key: _best(values) for key, values in series.items()}
-    figures = ", ".join(f"{key} {value:.2f}" for key, value in late.items())
+    seen = f"{', '.join(f'{key} {value:.2f}' for key, value in late.items())}; 1 = like real patches"
     rising = late["quality"] > _at_end(series["quality"][: -(n_steps // 2)]) + RISE
     alike = late["diversity"] < LOW_DIVERSITY or late["coverage"] < LOW_COVERAGE
+    fell = {key: best[key] - late[key] > LARGE_LOSS for key in ("coverage", "quality")}
     if alike and not rising:
-        return "collapsing", (
-            f"the samples are too much alike to stand for the data ({figures}; 1 = like real patches). "
-            f"{_remedy(record)}"
-        )
-    if best["coverage"] - late["coverage"] > LARGE_LOSS or best["quality"] - late["quality"] > LARGE_LOSS:
-        return "collapsing", (
+        reason = f"the samples are too much alike to stand for the data ({seen})."
+        return Verdict("collapsing", reason, _go_back(record))
+    if fell["coverage"] or fell["quality"]:
+        reason = (
             f"it was better before: quality fell from {best['quality']:.2f} to {late['quality']:.2f}, "
-            f"coverage from {best['coverage']:.2f} to {late['coverage']:.2f}. {_remedy(record)}"
+            f"coverage from {best['coverage']:.2f} to {late['coverage']:.2f} (1 = like real patches)."
         )
+        return Verdict("collapsing" if fell["coverage"] else "stop", reason, _go_back(record))
     if late["quality"] >= GOOD_QUALITY and not alike:
-        return "healthy", (
-            f"samples resemble the data and differ as real patches do ({figures}; 1 = like real patches)."
-        )
-    seen = f"the samples are not like the data yet ({figures}; 1 = like real patches)"
+        more = " Quality is still rising: a longer run may do better." if rising else ""
+        reason = f"samples resemble the data and differ as real patches do ({seen})."
+        return Verdict("healthy", reason, f"Look at the pictures and the evaluation, and use it.{more}")
     if rising:
-        return "not enough evidence", f"{seen}, and still rising: keep training."
-    return "not enough evidence", f"{seen}, and no longer rising: train longer or change the settings."
+        reason = f"the samples are not like the data yet ({seen}), and quality is still rising."
+        return Verdict("keep training", reason, _train_on(record))
+    reason = f"the samples are not like the data ({seen}), and quality is no longer rising"
+    if n_steps < MIN_STEPS_TO_STOP:
+        reason += f", but {n_steps} env steps are too few to call it off."
+        return Verdict("not enough evidence", reason, _train_on(record))
+    return Verdict(
+        "stop",
+        f"{reason}.",
+        "Change something before training longer: another controller, instance noise or augmentation, more "
+        "patches, a smaller image size, larger networks.",
+    )
 
 
-def _remedy(record: RunRecord) -> str:
+def _train_on(record: RunRecord) -> str:
+    """Say how to train longer."""
+    if not record.end:
+        return "Let it go on, or continue it with `gan-gym train --out RUN --resume`."
+    return "Start a longer run: double --n_images."
+
+
+def _go_back(record: RunRecord) -> str:
     """Say where the best samples were."""
     quality = record.series("quality")
+    again = (
+        "for the next run, lower the learning rates, add instance noise or augmentation, or use a controller"
+    )
+    if not np.isfinite(quality).any():
+        return f"{again[0].upper()}{again[1:]}."
     label, x = record.progress
     best = x[int(np.nanargmax(quality))]
     place = f"after {best:,.0f} images" if label == "images seen" else f"at env step {best:.0f}"
-    return f"The best quality was {place}; go back there, or add instance noise or augmentation."
+    return (
+        f"The best quality was {place}: `gan-gym generate --run RUN/best` uses the best checkpoint; {again}."
+    )
 
 
-def _cautions(record: RunRecord) -> tuple[str, ...]:
-    """Return what the offline evaluation says against a good verdict."""
+@dataclass(frozen=True)
+class _Copying:
+    """What the evaluation says about training patches that come back."""
+
+    seen: str
+    firm: bool
+
+
+def _memorisation(record: RunRecord) -> _Copying | None:
+    """Return what the evaluation says against the samples' novelty, if anything."""
     metric = (record.evaluation or {}).get("memorisation", {})
     low, value = metric.get("low"), metric.get("value")
-    if isinstance(low, int | float) and isinstance(value, int | float) and low > 0.05:
-        return (
-            f"{value:.0%} of the samples lie nearer to a training patch than 95 % of unseen real patches do "
-            "(5 % are expected): the generator may be memorising its training patches.",
-        )
-    return ()
+    if not (isinstance(low, int | float) and isinstance(value, int | float) and low > EXPECTED_NEAR):
+        return None
+    firm = low > MANY_NEAR
+    reads = "the generator is memorising" if firm else "the generator may be memorising"
+    return _Copying(
+        f"{value:.0%} of the samples lie nearer to a training patch than 95 % of unseen real patches do "
+        f"({EXPECTED_NEAR:.0%} are expected): {reads} its training patches",
+        firm,
+    )
+
+
+def _missed(record: RunRecord) -> list[str]:
+    """Return a caution where the independent evaluation finds much less variety than the run itself did."""
+    metric = (record.evaluation or {}).get("coverage", {})
+    high, value = metric.get("high"), metric.get("value")
+    if not (isinstance(high, int | float) and isinstance(value, int | float) and high < LOW_COVERAGE):
+        return []
+    return [
+        f"the independent evaluation finds a generated patch near only {value:.0%} of the real ones: expect "
+        "less variety and detail than the run's own statistics suggest, and train longer if you can."
+    ]
 
 
 def _blew_up(record: RunRecord) -> bool:

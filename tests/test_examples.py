@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -28,6 +29,17 @@ class Still:
 
     def predict(self, observation: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
         return np.zeros(3, np.float32), state
+
+
+def test_a_run_is_recorded_as_a_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = gym.make
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["record_video.py"])
+    monkeypatch.setattr(gym, "make", lambda *a, **k: real(*a, **k, inner_steps=1, episode_steps=3))
+    found = runpy.run_path(str(EXAMPLES / "record_video.py"))
+    (video,) = (tmp_path / "videos").glob("*.mp4")
+    assert video.stat().st_size > 1000
+    assert found["info"]["env_step"] == 3
 
 
 def run(path: Path, out: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> dict[str, Any]:

@@ -33,6 +33,8 @@ def test_gives_so_many_patches_and_equal_ones_for_equal_seeds(
     with Image.open(tmp_path / "new" / "a" / "patches" / "00.png") as image:
         assert (image.mode, image.size) == ("RGB", (16, 16))
     assert (tmp_path / "new" / "a" / "grid.png").is_file()
+    with Image.open(tmp_path / "new" / "a" / "walk.gif") as walk:
+        assert walk.n_frames > 20
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["a", "b", "c", "d"]
 
 

@@ -45,7 +45,11 @@ def plain_report(monkeypatch: pytest.MonkeyPatch) -> None:
 def ends(run: Path) -> dict[str, bytes]:
     """All that must not depend on interruptions."""
     names = "generator.safetensors", "best/generator.safetensors", "metrics.jsonl"
-    files = [*(run / name for name in names), *sorted((run / "samples").glob("*.png"))]
+    files = [
+        *(run / name for name in names),
+        *sorted((run / "samples").glob("*.png")),
+        *sorted((run / "projector").iterdir()),
+    ]
     return {str(file.relative_to(run)): file.read_bytes() for file in files}
 
 
@@ -82,7 +86,8 @@ def test_a_run_folder_holds_all_of_the_contract(finished_run) -> None:
         "config.yaml", "command.txt", "env.json", "metrics.jsonl", "snn/model.json", "snn/model.safetensors",
         "controller/baseline.json", "checkpoints/LATEST", "generator.safetensors", "generator.json",
         "best/generator.safetensors", "best/generator.json", "report.html", "summary.md",
-        "samples/real.png", "samples/000000000.png", "samples/000000160.png",
+        "samples/real.png", "samples/000000000.png", "samples/000000160.png", "projector_config.pbtxt",
+        *(f"figures/{name}.png" for name in ("reward", "losses", "knobs", "progress", "generated_and_real")),
     } <= held  # fmt: skip
     assert any(name.startswith("events.") for name in held)
     assert not any(name.startswith(".") or "/." in name or "part" in name for name in held)
@@ -126,7 +131,9 @@ def test_everything_is_finite_and_nothing_is_pickled(finished_run) -> None:
     for file in finished_run.rglob("*.safetensors"):
         assert all(torch.isfinite(tensor).all() for tensor in load_file(file).values())
     kinds = {p.suffix for p in finished_run.rglob("*") if p.is_file() and not p.name.startswith("events.")}
-    assert kinds == {".yaml", ".txt", ".json", ".jsonl", ".safetensors", ".png", ".html", ".md", ""}
+    assert kinds == {
+        ".yaml", ".txt", ".json", ".jsonl", ".safetensors", ".png", ".html", ".md", ".pbtxt", ".tsv", "",
+    }  # fmt: skip
 
 
 def test_equal_seeds_are_equal_and_others_differ(train_quickly, tmp_path, undisturbed) -> None:
@@ -441,6 +448,8 @@ def test_the_evaluation_is_written_and_wanted_on_resume(train_quickly, tmp_path,
 
 
 class FakeEvaluation:
+    memorisation = None
+
     def to_json(self) -> dict[str, dict[str, float]]:
         return {"kid": {"value": 1.0}}
 

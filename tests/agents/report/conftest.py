@@ -8,7 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+
+from agents.sheets import draw_closest_pairs, save_closest_pairs
 
 STEPS = 40
 
@@ -19,7 +22,7 @@ def write_picture(file: Path, seed: int, size: int = 64) -> None:
 
 
 def make_rows(kind: str = "healthy", n_steps: int = STEPS) -> list[dict[str, object]]:
-    """Return the rows of a run that is `healthy`, `collapsing`, `diverged`, `worse` or `weak`."""
+    """Return rows: `healthy`, `collapsing`, `diverged`, `worse`, `falling`, `young` or `weak`."""
     found: list[dict[str, object]] = []
     g_lr, noise = 1e-3, 0.0
     for step in range(1, n_steps + 1):
@@ -32,6 +35,10 @@ def make_rows(kind: str = "healthy", n_steps: int = STEPS) -> list[dict[str, obj
             quality, coverage = 0.4, 0.35
         if kind == "weak":
             quality, coverage = 0.3, 0.3
+        if kind == "young":
+            quality, coverage = 0.4 * share, 0.4 * share
+        if kind == "falling" and share > 0.5:
+            quality = 0.4
         action = {"action_g_lr": 0.5 * (-1) ** step, "action_instance_noise": 1.0 if step == 5 else 0.0}
         g_lr *= 4 ** action["action_g_lr"]
         noise = 0.04 if step >= 5 else noise
@@ -57,6 +64,12 @@ def fill_run(run: Path, kind: str = "healthy", n_steps: int = STEPS) -> Path:
     for i, n_images in enumerate((0, 16_000, 32_000, 48_000, 64_000)):
         write_picture(run / "samples" / f"{n_images:09d}.png", i)
     write_picture(run / "samples" / "real.png", 9)
+    pairs = torch.arange(6, dtype=torch.uint8).view(6, 1, 1, 1).expand(6, 3, 8, 8) * 40
+    ratios = torch.tensor([0.0, 0.31, 0.5])
+    sheet = draw_closest_pairs(pairs[:3], pairs[3:], torch.arange(3).repeat(2, 1).T, ratios)
+    save_closest_pairs(sheet, ratios, run / "samples" / "memorisation.png")
+    machine = {"python": "3.12", "cuda": [], "packages": {"torch": "2.9", "sb3-contrib": None}}
+    (run / "env.json").write_text(json.dumps(machine))
     evaluation = {
         "kid": {
             "value": 0.0123,

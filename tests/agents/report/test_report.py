@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from agents.pictures import draw_course
+from agents.pictures import draw_reward
 from agents.report import write_report
 from agents.run_record import read_run
 from agents.summary import METRIC_MEANINGS, write_summary
@@ -58,7 +58,7 @@ def test_report_holds_everything_in_one_file_without_network_or_scripts(tmp_path
     page = Page(text)
     assert "script" not in page.tags
     assert not re.search(r"(https?:)?//", re.sub(r"base64,[^\"]+", "", text))
-    assert len(page.pictures) == 2 + 3 + 2
+    assert len(page.pictures) == 2 + 1 + 3 + 1
     for picture in page.pictures:
         assert picture["alt"]
         with Image.open(io.BytesIO(base64.b64decode(picture["src"].partition("base64,")[2]))) as image:
@@ -70,7 +70,37 @@ def test_report_holds_everything_in_one_file_without_network_or_scripts(tmp_path
     assert "0.01 to 0.015" in page.text
     assert "got <500>" in page.text
     assert "tf_efficientnet_lite2" in page.text
+    assert "sb3-contrib" in page.text
+    assert any("distances 0.00, 0.31, 0.50" in str(picture["alt"]) for picture in page.pictures)
     assert "Not in this run" not in page.text
+
+
+def test_figures_are_files_too_and_the_report_embeds_the_same(tmp_path: Path, write_run: WriteRun):
+    run = write_run(tmp_path / "run")
+    text = write_report(run).read_text("utf-8")
+    names = {"reward", "losses", "knobs", "progress", "generated_and_real"}
+    assert {file.stem for file in (run / "figures").iterdir()} == names
+    for name in names - {"generated_and_real"}:  # there the report puts two pictures side by side
+        png = (run / "figures" / f"{name}.png").read_bytes()
+        assert base64.b64encode(png).decode() in text
+
+
+def test_metrics_nobody_knew_of_are_shown(tmp_path: Path, write_run: WriteRun):
+    run = write_run(tmp_path / "run")
+    new = {"new_metric": {"value": 0.4321, "low": 0.4, "high": 0.5}}
+    (run / "evaluation.json").write_text(json.dumps(new))
+    assert "new_metric" in (page := Page(write_report(run).read_text("utf-8"))).text
+    assert "0.4321" in page.text
+    assert "| new_metric | 0.4321 | 0.4 to 0.5 |" in write_summary(run).read_text("utf-8")
+
+
+def test_the_summary_tells_what_the_report_shows(tmp_path: Path, write_run: WriteRun):
+    text = write_summary(write_run(tmp_path / "run")).read_text("utf-8")
+    assert "| instance_noise | 0 | 0 | 0.04 | 0.04 | 1 | 0 |" in text
+    assert "| 1,600 | 0.071 |" in text
+    assert "| torch | 2.9 |" in text
+    assert "    gan-gym train --data patches" in text
+    assert "](samples/memorisation.png)" in text
 
 
 def test_report_and_summary_are_functions_of_the_folder(tmp_path: Path, write_run: WriteRun):
@@ -95,6 +125,8 @@ def test_a_reader_can_tell_a_bad_run(tmp_path: Path, write_run: WriteRun, kind: 
         ("samples/real.png", "No picture of real patches"),
         ("evaluation.json", "Not evaluated yet"),
         ("command.txt", "The command was not recorded"),
+        ("env.json", "Versions and device were not recorded"),
+        ("samples/memorisation.png", "No sheet of the closest pairs"),
     ],
 )
 def test_missing_pieces_are_named(tmp_path: Path, write_run: WriteRun, lost: str, words: str):
@@ -154,13 +186,13 @@ def test_summary_tells_the_figures(tmp_path: Path, write_run: WriteRun):
 @pytest.mark.parametrize("ends", [False, True])
 def test_going_back_is_counted_explained_and_drawn(tmp_path: Path, write_run: WriteRun, ends: bool):
     run = write_run(tmp_path / "run", "diverged" if ends else "healthy")
-    plain = draw_course(read_run(run))
+    plain = draw_reward(read_run(run))
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     for i in (9, 19, *([len(rows) - 1] if ends else [])):
         rows[i] |= {"diverged": True, "end": "diverged"}
     (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert read_run(run).went_back.tolist() == [9, 19]
-    assert draw_course(read_run(run)) != plain
+    assert draw_reward(read_run(run)) != plain
     assert "| went back | 2 times, as it had diverged |" in write_summary(run).read_text("utf-8")
     page = write_report(run).read_text("utf-8")
     assert "Dashed lines: the run diverged there" in page

@@ -22,7 +22,9 @@ Rows = list[dict[str, object]]
         ("collapsing", "collapsing", "too much alike"),
         ("worse", "collapsing", "better before"),
         ("diverged", "diverged", "env step 40"),
-        ("weak", "not enough evidence", "no longer rising"),
+        ("falling", "stop", "better before"),
+        ("weak", "stop", "no longer rising"),
+        ("young", "keep training", "still rising"),
     ],
 )
 def test_kinds_of_runs(tmp_path: Path, write_run: WriteRun, kind: str, state: str, words: str):
@@ -36,6 +38,26 @@ def test_an_end_by_collapse_needs_no_further_evidence(tmp_path: Path, write_run:
     rows[2]["end"] = "collapsed"
     (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:3]))
     assert judge(read_run(run)).state == "collapsing"
+
+
+def test_every_verdict_says_what_to_do(tmp_path: Path, write_run: WriteRun):
+    found = {}
+    for kind in ("healthy", "collapsing", "worse", "falling", "diverged", "weak", "young"):
+        verdict = judge(read_run(write_run(tmp_path / kind, kind)))
+        assert verdict.advice in str(verdict)
+        found[verdict.state] = verdict.advice
+    assert len(set(found.values())) == len(found) == 5
+    assert "double --n_images" in found["keep training"]
+    assert "RUN/best" in found["collapsing"]
+
+
+def test_a_run_that_has_not_ended_is_to_go_on(tmp_path: Path, write_run: WriteRun):
+    assert "--resume" in judge(read_run(write_run(tmp_path / "run", "young", n_steps=30))).advice
+
+
+def test_a_plateau_after_a_few_steps_is_not_called_off(tmp_path: Path, write_run: WriteRun):
+    assert judge(read_run(write_run(tmp_path / "run", "weak", n_steps=9))).state == "not enough evidence"
+    assert judge(read_run(write_run(tmp_path / "more", "weak", n_steps=10))).state == "stop"
 
 
 @pytest.mark.parametrize("n_steps", [0, 1, 4])
@@ -66,8 +88,35 @@ def test_one_bad_step_changes_nothing_and_one_that_is_not_finite_does(
     assert judge(read_run(run)).state == "diverged"
 
 
-def test_memorisation_is_a_caution(tmp_path: Path, write_run: WriteRun):
-    run = write_run(tmp_path / "run")
-    assert judge(read_run(run)).cautions == ()
-    (run / "evaluation.json").write_text('{"memorisation": {"value": 0.4, "low": 0.3, "high": 0.5}}')
-    assert "memorising" in judge(read_run(run)).cautions[0]
+@pytest.mark.parametrize(
+    ("high", "kind", "n"), [(0.19, "healthy", 1), (0.21, "healthy", 0), (0.1, "weak", 0)]
+)
+def test_a_healthy_run_that_the_evaluation_doubts_comes_with_a_caution(
+    tmp_path: Path, write_run: WriteRun, high: float, kind: str, n: int
+):
+    run = write_run(tmp_path / "run", kind)
+    (run / "evaluation.json").write_text(json.dumps({"coverage": {"value": 0.08, "low": 0.0, "high": high}}))
+    assert len(judge(read_run(run)).cautions) == n
+
+
+@pytest.mark.parametrize(
+    ("low", "kind", "state", "cautions"),
+    [
+        (0.05, "healthy", "healthy", 0),
+        (0.06, "healthy", "healthy", 1),
+        (0.3, "healthy", "memorising", 0),
+        (0.3, "weak", "memorising", 0),
+        (0.3, "collapsing", "collapsing", 1),
+        (0.3, "diverged", "diverged", 1),
+    ],
+)
+def test_memorisation_is_a_caution_first_and_a_verdict_where_it_is_sure(
+    tmp_path: Path, write_run: WriteRun, low: float, kind: str, state: str, cautions: int
+):
+    run = write_run(tmp_path / "run", kind)
+    figure = {"value": 0.4, "low": low, "high": 0.5}
+    (run / "evaluation.json").write_text(json.dumps({"memorisation": figure}))
+    verdict = judge(read_run(run))
+    assert (verdict.state, len(verdict.cautions)) == (state, cautions)
+    if state == "memorising" or cautions:
+        assert "40% of the samples" in verdict.reason + " ".join(verdict.cautions)
