@@ -16,28 +16,29 @@ from torch import Tensor
 
 from agents.acting import State, decide
 from agents.baselines import find_agent
+from agents.generator_file import decoder, generate
 from agents.online import train_online
 from agents.planning import INNER_STEPS_ONLINE, ONLINE_KNOBS
-from agents.splitting import split_held_out
+from agents.splitting import describe_split, split_held_out
 from agents.stopping import StopRequest
 from benchmarks.diffusion import Diffusion
-from benchmarks.judge import AT_A_TIME, HELD_OUT, N_FAKES
+from benchmarks.judge import HELD_OUT, N_FAKES
 from benchmarks.playing import Row
 from benchmarks.reference_models import REFERENCE_MODELS
 from gan_gym.data.loading import load_patches
 from gan_gym.data.patches import PatchSet
-from gan_gym.data.sampler import to_uint8
 from gan_gym.envs.histogan import HistoGANEnv
-from gan_gym.gan import GANTrainer
 from gan_gym.knobs import DEFAULT_KNOBS
-from gan_gym.metrics import evaluate
-from gan_gym.randomness import generator
+from gan_gym.metrics import cache_folder, evaluate
+from gan_gym.metrics.path_length import Decoder
 from gan_gym.render import image_grid
 
 EPISODE_STEPS = 40
 """Decisions of a controlled run."""
 N_SHOWN = 16
 """Patches kept of every run to look at."""
+RECORDED = ("n_real", "n_fake", "n_train", "split", "extractor", "sha256", "resize")
+"""Of what the figures were computed from."""
 DIFFUSION = "ddpm"
 """The model that is no GAN."""
 FORMS = {
@@ -88,12 +89,20 @@ def run(job: Job) -> list[Row]:
     """
     train, held_out = _patches(job.data, job.image_size)
     began = time.monotonic()
-    sample, end = (_diffusion if job.model == DIFFUSION else _gan)(job, train)
+    trained = (_diffusion if job.model == DIFFUSION else _gan)(job, train)
     seconds = time.monotonic() - began
-    fakes = sample(N_FAKES)
+    fakes = trained.sample(N_FAKES)
     _save_strip(fakes, job, f"{job.model}-{job.form}-{job.seed}")
     _save_strip(held_out.images, job, "real")
-    figures = evaluate(held_out.images, fakes, train=train.images, seed=job.seed).to_json()
+    figures = evaluate(
+        held_out.images,
+        fakes,
+        train=train.images,
+        decoder=trained.decoder,
+        split=describe_split(held_out, train),
+        cache=cache_folder(),
+        seed=job.seed,
+    ).to_json()
     settings = next(iter(figures.values()))
     return [
         {
@@ -106,17 +115,25 @@ def run(job: Job) -> list[Row]:
             "batch_size": job.batch_size,
             **{name: figure["value"] for name, figure in figures.items()},
             "reasons": {name: f["reason"] for name, f in figures.items() if f["value"] is None},
-            "end": end,
-            "diverged": end == "diverged",
-            "collapsed": end == "collapsed",
+            "end": trained.end,
+            "diverged": trained.end == "diverged",
+            "collapsed": trained.end == "collapsed",
             "wall_s": round(seconds, 1),
-            **{name: settings[name] for name in ("n_real", "n_fake", "n_train", "extractor", "sha256")},
+            **{name: settings[name] for name in RECORDED},
         }
     ]
 
 
-Sample = Callable[[int], Tensor]
-"""Gives that many generated patches, uint8 `(N, 3, H, W)`."""
+@dataclass(frozen=True)
+class _Trained:
+    """A model whose training has ended."""
+
+    sample: Callable[[int], Tensor]
+    """Gives that many generated patches, uint8 `(N, 3, H, W)`."""
+    decoder: Decoder | None
+    """What the path length asks for; a diffusion model has no such latents."""
+    end: str
+    """`budget`, `diverged` or `collapsed`."""
 
 
 @lru_cache(maxsize=2)
@@ -130,7 +147,7 @@ def _first(data: str | None, image_size: int, device: str) -> HistoGANEnv:
     return HistoGANEnv.on_patches(_patches(data, image_size)[0], device=device)
 
 
-def _gan(job: Job, train: PatchSet) -> tuple[Sample, str]:
+def _gan(job: Job, train: PatchSet) -> _Trained:
     """Train a reference model under its form of control."""
     model = REFERENCE_MODELS[job.model]
     online = job.form == "online"
@@ -152,7 +169,7 @@ def _gan(job: Job, train: PatchSet) -> tuple[Sample, str]:
         assert model.settings == env.default_settings, "an agent that learns online starts from these"
         with TemporaryDirectory() as folder:
             train_online(Path(folder), env, FORMS[job.form], job.seed, StopRequest())
-        return _sampler(env.trainer, job.seed), env.current()[1]["end"]
+        return _ended(env, job.seed)
     observation, info = env.reset(seed=job.seed, options=dict(model.settings))
     state: State = None
     last = env.trainer.g_ema.copied()
@@ -163,22 +180,23 @@ def _gan(job: Job, train: PatchSet) -> tuple[Sample, str]:
             last = env.trainer.g_ema.copied()
     for name, tensor in env.trainer.g_ema.tensors().items():
         tensor.copy_(last[name])
-    return _sampler(env.trainer, job.seed), info["end"]
+    return _ended(env, job.seed)
 
 
-def _sampler(trainer: GANTrainer, seed: int) -> Sample:
-    def sample(n: int) -> Tensor:
-        z = torch.randn(n, trainer.z_dim, generator=generator(seed, "quality"))
-        return torch.cat([to_uint8(trainer.sample(part)).cpu() for part in torch.split(z, AT_A_TIME)])
+def _ended(env: HistoGANEnv, seed: int) -> _Trained:
+    averaged, device = env.trainer.g_ema.module, env.device
+    return _Trained(
+        lambda n: generate(averaged, n, seed, device),
+        decoder(averaged, device),
+        env.current()[1]["end"],
+    )
 
-    return sample
 
-
-def _diffusion(job: Job, train: PatchSet) -> tuple[Sample, str]:
+def _diffusion(job: Job, train: PatchSet) -> _Trained:
     """Train the diffusion model, which nobody controls."""
     model = Diffusion(train.image_size, job.seed, torch.device(job.device))
     end = model.train(train.images, job.n_images, job.batch_size)
-    return model.sample, end
+    return _Trained(model.sample, None, end)
 
 
 def _save_strip(images: Tensor, job: Job, name: str) -> None:

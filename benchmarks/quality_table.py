@@ -10,7 +10,10 @@ from benchmarks.quality_runs import FORMS
 from benchmarks.reference_models import REFERENCE_MODELS
 from benchmarks.statistics import Triple, mean_interval
 
-METRICS = ("kid", "precision", "recall", "density", "coverage", "diversity", "memorisation")
+METRICS = (
+    "kid", "precision", "recall", "density", "coverage", "diversity", "memorisation", "path_length",
+    "stain_hematoxylin", "stain_eosin", "nuclei_count",
+)  # fmt: skip
 """Columns, where the rows have them."""
 
 Runs = Mapping[tuple[str, str], Sequence[Row]]

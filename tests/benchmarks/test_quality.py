@@ -8,7 +8,7 @@ from PIL import Image
 
 from benchmarks import quality, quality_runs
 from benchmarks.diffusion import Diffusion, check_installed
-from benchmarks.quality_runs import Job, run
+from benchmarks.quality_runs import RECORDED, Job, run
 from benchmarks.quality_table import differences, to_table
 from benchmarks.reference_models import REFERENCE_MODELS
 from gan_gym.gan import LOSSES, NETWORKS, Settings
@@ -114,11 +114,11 @@ def test_a_controlled_run_is_judged_on_patches_kept_from_training(
 
     class Figures:
         def to_json(self) -> dict[str, Any]:
-            known = {"n_real": 1, "n_fake": 2, "n_train": 3, "extractor": "e", "sha256": "s"}
+            known = dict.fromkeys(RECORDED, "known")
             return {"kid": {"value": 0.5, **known}, "fid": {"value": None, "reason": "too few", **known}}
 
-    def judge(real: torch.Tensor, fake: torch.Tensor, *, train: torch.Tensor, seed: int) -> Figures:
-        seen.update(real=real, fake=fake, train=train)
+    def judge(real: torch.Tensor, fake: torch.Tensor, **others: Any) -> Figures:
+        seen.update(real=real, fake=fake, train=others["train"])
         return Figures()
 
     monkeypatch.setattr(quality_runs, "evaluate", judge)
