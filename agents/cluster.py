@@ -89,12 +89,6 @@ def _join(ray: Any, address: str) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         ray.init(address="local", include_dashboard=False, log_to_driver=False, configure_logging=False)
         return
-    if os.environ.get("RAY_AUTH_MODE") != "token":
-        logger.warning(
-            "the Ray cluster at '%s' is joined without authentication: whoever reaches its ports can run "
-            "code on all its machines; start it, and this, with RAY_AUTH_MODE=token (docs/clusters.md)",
-            address,
-        )
     try:
         ray.init(address=address, log_to_driver=False, configure_logging=False)
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -102,3 +96,9 @@ def _join(ray: Any, address: str) -> None:
             f"there is no Ray cluster at '{address}' ({' '.join(str(error).split())[:150]}); start one with "
             "ray start --head, or give 'local'"
         ) from error
+    if os.environ.get("RAY_AUTH_MODE") != "token":  # which Ray itself sets where it finds a token
+        logger.warning(
+            "the Ray cluster at '%s' was joined without authentication: whoever reaches its ports can run "
+            "code on all its machines; start it, and this, with RAY_AUTH_MODE=token (docs/clusters.md)",
+            address,
+        )

@@ -82,7 +82,7 @@ def _options() -> argparse.ArgumentParser:
         help=f"{[*FORMS]}; online is of {ONLINE_MODEL}",
     )
     add("--seeds", type=int, default=3, help="runs of each")
-    add("--n_images", type=int, default=28_160, help="real images that each run sees")
+    add("--n_images", type=int, default=12_800, help="real images that each run sees")
     add("--batch_size", type=int, default=32)
     add("--image_size", type=int, default=32)
     add("--device", default="auto")

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from agents.acting import State, decide
 from agents.baselines import find_agent
-from agents.generator_file import decoder, generate
+from agents.generator_file import generate
 from agents.online import train_online
 from agents.planning import INNER_STEPS_ONLINE, ONLINE_KNOBS
 from agents.splitting import describe_split, split_held_out
@@ -30,7 +30,6 @@ from gan_gym.data.patches import PatchSet
 from gan_gym.envs.histogan import HistoGANEnv
 from gan_gym.knobs import DEFAULT_KNOBS
 from gan_gym.metrics import cache_folder, evaluate
-from gan_gym.metrics.path_length import Decoder
 from gan_gym.render import image_grid
 
 EPISODE_STEPS = 40
@@ -83,8 +82,9 @@ class Job:
 def run(job: Job) -> list[Row]:
     """Train and judge one model; return its row.
 
-    A row holds the job, every figure of `gan_gym.metrics.evaluate` (`None` where there is none, with the
-    reason in `reasons`), how the run ended, and the seconds that training took. A run that diverged is judged
+    A row holds the job, the figures of `gan_gym.metrics.evaluate` (`None` where there is none, with the reason
+    in `reasons`; the path length, which half of the evaluation would go into, is left to `gan-gym evaluate
+    --run`), how the run ended, and the seconds that training took. A run that diverged is judged
     by its last finite model.
     """
     train, held_out = _patches(job.data, job.image_size)
@@ -98,7 +98,6 @@ def run(job: Job) -> list[Row]:
         held_out.images,
         fakes,
         train=train.images,
-        decoder=trained.decoder,
         split=describe_split(held_out, train),
         cache=cache_folder(),
         seed=job.seed,
@@ -130,8 +129,6 @@ class _Trained:
 
     sample: Callable[[int], Tensor]
     """Gives that many generated patches, uint8 `(N, 3, H, W)`."""
-    decoder: Decoder | None
-    """What the path length asks for; a diffusion model has no such latents."""
     end: str
     """`budget`, `diverged` or `collapsed`."""
 
@@ -184,19 +181,15 @@ def _gan(job: Job, train: PatchSet) -> _Trained:
 
 
 def _ended(env: HistoGANEnv, seed: int) -> _Trained:
-    averaged, device = env.trainer.g_ema.module, env.device
-    return _Trained(
-        lambda n: generate(averaged, n, seed, device),
-        decoder(averaged, device),
-        env.current()[1]["end"],
-    )
+    averaged, end = env.trainer.g_ema.module, env.current()[1]["end"]
+    return _Trained(lambda n: generate(averaged, n, seed, env.device), end)
 
 
 def _diffusion(job: Job, train: PatchSet) -> _Trained:
     """Train the diffusion model, which nobody controls."""
     model = Diffusion(train.image_size, job.seed, torch.device(job.device))
     end = model.train(train.images, job.n_images, job.batch_size)
-    return _Trained(model.sample, None, end)
+    return _Trained(model.sample, end)
 
 
 def _save_strip(images: Tensor, job: Job, name: str) -> None:

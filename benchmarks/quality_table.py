@@ -11,7 +11,7 @@ from benchmarks.reference_models import REFERENCE_MODELS
 from benchmarks.statistics import Triple, mean_interval
 
 METRICS = (
-    "kid", "precision", "recall", "density", "coverage", "diversity", "memorisation", "path_length",
+    "kid", "precision", "recall", "density", "coverage", "diversity", "memorisation",
     "stain_hematoxylin", "stain_eosin", "nuclei_count",
 )  # fmt: skip
 """Columns, where the rows have them."""

@@ -38,7 +38,7 @@ def test_every_run_of_the_comparison_is_a_job_once(monkeypatch: pytest.MonkeyPat
 
     def pretend(job: Job) -> list[Row]:
         ran.append(job)
-        return [_row(job.model, job.form, job.seed, 1.0, data="embedded", n_images=28_160)]
+        return [_row(job.model, job.form, job.seed, 1.0, data="embedded", n_images=12_800)]
 
     monkeypatch.setattr(quality, "run", pretend)
     assert quality.main(["--out", str(tmp_path), "--seeds", "2", "--processes", "1"]) == 0
