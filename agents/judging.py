@@ -48,14 +48,14 @@ def run_evaluate(config: EvaluateConfig) -> int:
         module = load_generator(config.run, device)
         fake = generate(module, config.n, config.seed, device)
         size = f"{fake.shape[2]}x{fake.shape[3]}"
-        real, trained = _own_patches(config.run, size)
+        real, trained = _own_patches(_home(config.run), size)
         train, split, walked = trained.images, describe_split(real, trained), decoder(module, device)
     else:
         assert config.fake is not None
         size = str(config.image_size or _common_size(config.fake))
         fake = read_patches(config.fake, size, min_patches=2).patches
     if config.real is not None:
-        options = TrainConfig() if config.run is None else read_config(config.run)
+        options = TrainConfig() if config.run is None else read_config(_home(config.run))
         real = read_patches(
             config.real, size, min_patches=2, mpp=options.mpp, slide_mpp=options.slide_mpp
         ).patches
@@ -79,8 +79,16 @@ def run_evaluate(config: EvaluateConfig) -> int:
         assert train is not None
         assert isinstance(fake, Tensor)
         keep_evaluation(Path(config.run), evaluation, fake, train)
-        write_end(Path(config.run))
+        if _home(config.run) == config.run:
+            write_end(Path(config.run))
     return 0
+
+
+def _home(run: str) -> str:
+    """Return the run's folder that a generator lies in: that of the best checkpoint is one below it."""
+    above = Path(run).parent
+    inside = not Path(run, "config.yaml").is_file() and (above / "config.yaml").is_file()
+    return str(above) if inside else run
 
 
 def _check_file(path: Path) -> None:

@@ -82,10 +82,10 @@ class Job:
 def run(job: Job) -> list[Row]:
     """Train and judge one model; return its row.
 
-    A row holds the job, the figures of `gan_gym.metrics.evaluate` (`None` where there is none, with the reason
-    in `reasons`; the path length, which half of the evaluation would go into, is left to `gan-gym evaluate
-    --run`), how the run ended, and the seconds that training took. A run that diverged is judged
-    by its last finite model.
+    A row holds the job, the figures of `gan_gym.metrics.evaluate` (`None` where there is none, with the
+    reason in `reasons`), how the run ended, and the seconds that training took. A run that diverged is judged
+    by its last finite model. The path length, which half of an evaluation would go into, is left to
+    `gan-gym evaluate --run`.
     """
     train, held_out = _patches(job.data, job.image_size)
     began = time.monotonic()

@@ -65,8 +65,8 @@ def draw_frame(
     canvas = FigureCanvasAgg(figure)
     top, bottom = np.asarray(figure.subfigures(2, 1, height_ratios=(3, 2)))
     left, right = top.subplots(1, 2)
-    _draw_samples(left, real, real, COLOURS[0])
-    _draw_samples(right, fake, real, COLOURS[1])
+    draw_samples(left, real, real, COLOURS[0])
+    draw_samples(right, fake, real, COLOURS[1])
     now = trace[-1]
     left.set_title("real", fontsize=10)
     right.set_title(f"generated, env step {now['env_step']:.0f}, quality {now['quality']:.2f}", fontsize=10)
@@ -106,8 +106,15 @@ def _draw_traces(
     )
 
 
-def _draw_samples(axis: Axes, samples: Tensor, real: Tensor, colour: str) -> None:
-    """Draw patches as a grid, or points, over the real ones where they are not those themselves."""
+def draw_samples(axis: Axes, samples: Tensor, real: Tensor, colour: str = COLOURS[1]) -> None:
+    """Draw patches as a grid, or points, over the real ones where they are not those themselves.
+
+    Args:
+        axis: where to draw.
+        samples: `(N, 2)` points or `(N, 3, H, W)` patches in [-1, 1], of which 64 are shown.
+        real: real samples of the same form, by whose reach points are framed.
+        colour: of points.
+    """
     if samples.ndim == 4:
         axis.imshow(image_grid(samples[:64]), interpolation="nearest")
         axis.axis("off")

@@ -42,6 +42,18 @@ def test_a_run_is_recorded_as_a_video(tmp_path: Path, monkeypatch: pytest.Monkey
     assert found["info"]["env_step"] == 3
 
 
+def test_gans_with_and_without_control_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = gym.make
+    small = {"HistoGAN-v0": {"image_size": 16, "batch_size": 4}}
+    monkeypatch.setattr(sys, "argv", ["with_and_without.py", str(tmp_path / "picture.png"), "1"])
+    monkeypatch.setattr(
+        gym, "make", lambda id, **k: real(id, **k, **small.get(id, {}), inner_steps=1, episode_steps=2)
+    )
+    runpy.run_path(str(EXAMPLES / "with_and_without.py"))
+    with Image.open(tmp_path / "picture.png") as picture:
+        assert picture.width > 800
+
+
 def run(path: Path, out: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> dict[str, Any]:
     given = [part for name, value in ({**TINY, **options}).items() for part in (f"--{name}", str(value))]
     monkeypatch.setattr(sys, "argv", [str(path), "--out", str(out), *given])

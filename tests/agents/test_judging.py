@@ -71,6 +71,19 @@ def test_one_folder_of_generated_patches_a_class_is_read_with_labels(
     assert result["downstream_both"]["n_classifier"] == result["downstream_real"]["n_classifier"] + 24
 
 
+def test_the_best_checkpoint_is_compared_with_what_its_run_has_not_seen(
+    gan_gym_command, finished_run, tmp_path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    before = (run / "evaluation.json").read_bytes() if (run / "evaluation.json").is_file() else None
+    assert gan_gym_command("evaluate", "--run", run / "best", "--n", 30) == 0
+    check(result := json.loads((run / "best" / "evaluation.json").read_text()))
+    assert (result["kid"]["n_real"], result["kid"]["n_fake"]) == (8, 30)
+    after = (run / "evaluation.json").read_bytes() if (run / "evaluation.json").is_file() else None
+    assert after == before, "the last model's figures stay"
+
+
 def test_a_run_is_compared_with_what_it_has_not_seen(gan_gym_command, finished_run, tmp_path) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished_run, run)
