@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from gan_gym.checkpoint import replace_file
+from gan_gym.latents import slerp
 from gan_gym.randomness import generator
 from gan_gym.render import image_grid
 
@@ -27,24 +28,6 @@ N_BETWEEN = 12
 _FRAME_MS = 80
 _SMALLEST = 96
 """Pixels a side to which smaller patches are enlarged, by whole factors."""
-
-
-def slerp(a: Tensor, b: Tensor, t: float) -> Tensor:
-    """Return the point at share `t` of the arc from `a` to `b`, `(..., D)`, its length between theirs.
-
-    Straight lines between normal latents pass near the origin, where a generator has never been; this one
-    stays among lengths that it knows.
-
-    Reference: Shoemake 1985, "Animating rotation with quaternion curves", SIGGRAPH; for latents White 2016,
-    "Sampling generative networks", https://arxiv.org/abs/1609.04468.
-    """
-    lengths = [x.norm(dim=-1, keepdim=True) for x in (a, b)]
-    cosine = ((a / lengths[0]) * (b / lengths[1])).sum(-1, keepdim=True).clamp(-1 + 1e-6, 1 - 1e-6)
-    angle = cosine.arccos()
-    shares = [((1 - t) * angle).sin() / angle.sin(), (t * angle).sin() / angle.sin()]
-    direction = shares[0] * a / lengths[0] + shares[1] * b / lengths[1]
-    point: Tensor = direction * ((1 - t) * lengths[0] + t * lengths[1])
-    return point
 
 
 def walk(stops: Tensor, n_between: int = N_BETWEEN) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from tqdm import tqdm
 
+from gan_gym.latents import slerp
 from gan_gym.metrics.extractors import Extractor
 from gan_gym.metrics.halfsampling import standard_errors
 from gan_gym.metrics.metric import Metric
@@ -80,17 +81,6 @@ def path_length(
         return Metric.missing("the extractor's features of the generated images are not finite")
     error = float(standard_errors(lambda _, f: np.array([_mean(lengths[f])]), n_pairs, n_pairs, seed=seed)[0])
     return Metric.around(_mean(lengths), error, minimum=0.0).with_details(n_pairs=n_pairs, epsilon=EPSILON)
-
-
-def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Interpolate along the great arc between the directions of `a` and `b` `(N, D)`, at `t` `(N, 1)`.
-
-    A straight line between normal latents passes near the origin, where a normal has hardly any mass in many
-    dimensions. The lengths of `a` and `b` are kept and mixed.
-    """
-    cosine = (normalize(a, dim=1) * normalize(b, dim=1)).sum(1, keepdim=True)
-    angle = cosine.clamp(-1 + 1e-9, 1 - 1e-9).acos()
-    return (((1 - t) * angle).sin() * a + (t * angle).sin() * b) / angle.sin()
 
 
 def _mean(lengths: NDArray[np.float64]) -> float:

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import io
-import math
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageSequence
 
-from agents.walking import N_BETWEEN, N_STOPS, save_walk, slerp, walk
+from agents.walking import N_BETWEEN, N_STOPS, save_walk, walk
 from gan_gym.gan import build_networks
-
-
-def test_slerp_follows_the_circle() -> None:
-    a, b = torch.tensor([1.0, 0.0, 0.0]), torch.tensor([0.0, 1.0, 0.0])
-    for t in (0.0, 0.25, 0.5, 1.0):
-        expected = torch.tensor([math.cos(t * math.pi / 2), math.sin(t * math.pi / 2), 0.0])
-        torch.testing.assert_close(slerp(a, b, t), expected)
-    torch.testing.assert_close(slerp(2 * a, 4 * b, 0.5).norm(), torch.tensor(3.0))
 
 
 def test_a_walk_is_a_closed_loop_of_like_steps() -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gan_gym.metrics import Decoder, path_length
-from gan_gym.metrics.path_length import EPSILON, slerp
+from gan_gym.metrics.path_length import EPSILON
 
 Z = 64
 
@@ -29,17 +29,6 @@ def to_image(z: Tensor) -> Tensor:
 
 def normal(n: int, seed: int) -> Tensor:
     return torch.randn(n, Z, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def test_slerp_runs_along_the_great_arc_at_constant_speed():
-    a, b = normal(20, 0), normal(20, 1)
-    a, b = a / a.norm(dim=1, keepdim=True), b / b.norm(dim=1, keepdim=True)
-    angle = (a * b).sum(1).acos()
-    for t in (0.0, 0.3, 1.0):
-        at = slerp(a, b, torch.full((20, 1), t))
-        assert torch.allclose(at.norm(dim=1), torch.ones(20).double())
-        assert torch.allclose((a * at).sum(1).clamp(max=1).acos(), t * angle, atol=1e-6)
-    assert torch.allclose(slerp(a, a, torch.full((20, 1), 0.5)), a)
 
 
 def test_a_generator_that_shows_its_latent_has_the_squared_angle_between_latents():
