@@ -33,6 +33,10 @@ from gan_gym.names import lookup
 
 QUICK = {"seeds": 1, "n_images": 1280}
 """Upper limits of options under `--quick`."""
+QUICK_MODELS = ("dcgan", DIFFUSION)
+"""What `--quick` trains, unless models are given."""
+MODELS = (*REFERENCE_MODELS, DIFFUSION)
+"""What is trained."""
 ONLINE_MODEL = "dcgan"
 """The one model that an agent also learns on in the run itself."""
 
@@ -43,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.quick:
         for name, value in QUICK.items():
             setattr(options, name, min(getattr(options, name), value))
+    if options.models is None:
+        options.models = QUICK_MODELS if options.quick else MODELS
     torch.set_num_threads(1)
     out = Path(options.out)
     try:
@@ -70,10 +76,9 @@ def _options() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    models = [*REFERENCE_MODELS, DIFFUSION]
     add("--out", required=True, help="folder of the results")
     add("--data", help="folder of patches; the embedded tissue unless given")
-    add("--models", nargs="+", default=models, metavar="MODEL", help=f"{models}")
+    add("--models", nargs="+", metavar="MODEL", help=f"{[*MODELS]}, all of them unless given")
     add(
         "--forms",
         nargs="+",
@@ -88,7 +93,7 @@ def _options() -> argparse.ArgumentParser:
     add("--device", default="auto")
     add("--processes", type=int, default=fitting_processes(), help="processes that train")
     quick = ", ".join(f"{name} {value}" for name, value in QUICK.items())
-    add("--quick", action="store_true", help=f"at most: {quick}")
+    add("--quick", action="store_true", help=f"{' and '.join(QUICK_MODELS)} alone; at most: {quick}")
     return parser
 
 
@@ -99,7 +104,7 @@ def _jobs(options: argparse.Namespace, out: Path) -> list[Job]:
         ValueError: if a name is unknown, a number too small, or `diffusers` missing.
     """
     for model in options.models:
-        lookup({**REFERENCE_MODELS, DIFFUSION: None}, model, "model")
+        lookup(dict.fromkeys(MODELS), model, "model")
     for form in options.forms:
         lookup(FORMS, form, "form")
     for name in ("seeds", "n_images", "batch_size", "image_size"):

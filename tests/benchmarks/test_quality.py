@@ -38,7 +38,7 @@ def test_every_run_of_the_comparison_is_a_job_once(monkeypatch: pytest.MonkeyPat
 
     def pretend(job: Job) -> list[Row]:
         ran.append(job)
-        return [_row(job.model, job.form, job.seed, 1.0, data="embedded", n_images=12_800)]
+        return [_row(job.model, job.form, job.seed, 1.0, data="embedded", n_images=job.n_images)]
 
     monkeypatch.setattr(quality, "run", pretend)
     assert quality.main(["--out", str(tmp_path), "--seeds", "2", "--processes", "1"]) == 0
@@ -51,6 +51,10 @@ def test_every_run_of_the_comparison_is_a_job_once(monkeypatch: pytest.MonkeyPat
     assert len(rows) == len(cells)
     assert quality.main(["--out", str(tmp_path), "--seeds", "3", "--processes", "1"]) == 0
     assert {job.seed for job in ran[len(cells) :]} == {2}
+    ran.clear()
+    quick = tmp_path / "quick"
+    assert quality.main(["--out", str(quick), "--quick", "--n_images", "12800", "--processes", "1"]) == 0
+    assert {(job.model, job.n_images, job.seed) for job in ran} == {("dcgan", 1280, 0), ("ddpm", 1280, 0)}
 
 
 @pytest.mark.parametrize(
