@@ -5,8 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +22,7 @@ from agents.config import FitControllerConfig
 from agents.population import PopulationVecEnv
 from agents.processes import WorkerDied
 from agents.remote import N_RESTARTS, Placement, RayVecEnv
+from agents.stopping import EXIT_RESUMABLE
 from agents.workers import WorkersVecEnv
 
 ray = pytest.importorskip("ray")
@@ -171,6 +176,38 @@ def test_a_worker_that_is_lost_again_and_again_is_an_error(
     with pytest.raises(WorkerDied, match=f"lost {N_RESTARTS + 1} times"):
         link.receive()
     started.close()
+
+
+def test_a_head_that_is_lost_ends_a_training_that_can_be_resumed(
+    machines: tuple[Any, list[Any]], tmp_path: Path
+) -> None:
+    from ray.cluster_utils import Cluster as Machines
+
+    cluster = Machines(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    options = {
+        "env": "GridGAN-v0",
+        "n_envs": 2,
+        "ray": cluster.address,
+        "workers": 1,
+        "total_timesteps": 4000,
+    }
+    given = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    command = [sys.executable, "-m", "agents.cli", "fit-controller", "--out", str(tmp_path / "out"), *given]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as training:
+        try:
+            deadline = time.monotonic() + 200
+            while not list(tmp_path.glob(".out.fit/seed_0.learning/*")):
+                assert training.poll() is None, training.communicate()[1]
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+            cluster.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
+            errors = training.communicate(timeout=120)[1]
+        finally:
+            training.kill()
+    assert training.returncode == EXIT_RESUMABLE
+    assert "the head of the Ray cluster" in errors
+    assert "--resume" in errors
+    assert list(tmp_path.glob(".out.fit/seed_0.learning/*"))
 
 
 def test_a_population_continues_bit_for_bit_from_its_snapshot() -> None:
