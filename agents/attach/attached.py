@@ -13,11 +13,12 @@ from torch.optim import Optimizer
 
 import gan_gym.knobs
 from agents.attach.comparisons import Embed, Range
-from agents.attach.dials import Dials, check_knobs, disturbing
+from agents.attach.dials import Dials, check_knobs, owned
 from agents.attach.disturbance import Disturbance
 from agents.attach.movement import Movement
 from agents.attach.notices import Notices
 from agents.attach.optimizers import TurnedOptimizer
+from agents.attach.penalty import Penalty
 from agents.attach.progress import Progress
 from agents.attach.record import Record
 from agents.attach.samples import Samples
@@ -63,8 +64,9 @@ class AttachedController:
         total_steps: steps of the whole run: the controller knows how much of it is left.
         loss: name in `gan_gym.gan.LOSSES` of the loss nearest to the loop's; it says what D's loss is where
             it can tell nothing apart. Binary cross-entropy, real and fake term added, is `non_saturating`.
-        discriminator: is needed by controllers that turn `instance_noise` or `augment_p`; a hook disturbs its
-            inputs while it is in training mode.
+        discriminator: is needed by controllers that turn `instance_noise`, `augment_p` or `r1_gamma`; a hook
+            disturbs its inputs while it is in training mode, another adds the penalty's gradient to its own
+            right before `opt_d` steps.
         steps_per_decision: steps of a block; a 40th of `total_steps` unless given.
         embed: maps a batch to `(N, D)` features in which samples are compared.
         value_range: lowest and highest value of images.
@@ -107,9 +109,12 @@ class AttachedController:
         _check_alone()
         check_knobs(controller.knobs, sees_discriminator=discriminator is not None)
         self._seen: Disturbance | None = None
-        if discriminator is not None and disturbing(controller.knobs):
+        if discriminator is not None and owned(controller.knobs, "seen"):
             self._seen = Disturbance(discriminator, value_range, seed)
-        self._dials = Dials(controller.knobs, *self._optimizers, self._seen)
+        self._penalty: Penalty | None = None
+        if discriminator is not None and owned(controller.knobs, "penalty"):
+            self._penalty = Penalty(discriminator, opt_d, value_range)
+        self._dials = Dials(controller.knobs, *self._optimizers, self._seen, self._penalty)
         self._movements = Movement(opt_g), Movement(opt_d)
         self._samples = Samples(self.steps_per_decision, embed, value_range)
         self._progress = Progress([0.0] * len(controller.knobs))
@@ -177,6 +182,8 @@ class AttachedController:
         progress.n_steps += 1
         left = -progress.n_steps % self.steps_per_decision
         self._samples.add(real, fake, left)
+        if self._penalty is not None:
+            self._penalty.see(real)
         self._measure()
         if left == 0:
             self._end_block()
@@ -266,8 +273,9 @@ class AttachedController:
         self._detached = True
         for movement in self._movements:
             movement.remove()
-        if self._seen is not None:
-            self._seen.remove()
+        for part in (self._seen, self._penalty):
+            if part is not None:
+                part.remove()
 
     def __enter__(self) -> Self:
         return self
@@ -293,6 +301,7 @@ class AttachedController:
             "progress": self._progress.values(),
             "optimizers": [side.state() for side in self._optimizers],
             "seen": None if self._seen is None else self._seen.state(),
+            "penalty": None if self._penalty is None else self._penalty.state(),
             "samples": self._samples.state(),
         }
 
@@ -317,6 +326,8 @@ class AttachedController:
             side.load_state(values)
         if self._seen is not None:
             self._seen.load_state(state["seen"])
+        if self._penalty is not None:
+            self._penalty.load_state(state["penalty"])
         self._samples.load_state(state["samples"])
         self._begin_block()
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from agents.attach.disturbance import Disturbance
 from agents.attach.optimizers import TurnedOptimizer
+from agents.attach.penalty import Penalty
 from gan_gym.knobs import IMAGE_SCALE, Knob, resolve
 
 
@@ -28,9 +29,11 @@ DIALS: dict[str, Dial] = {
     "beta1": Dial(("g", "d"), "beta1"),
     "instance_noise": Dial(("seen",), "instance_noise"),
     "augment_p": Dial(("seen",), "augment_p"),
+    "r1_gamma": Dial(("penalty",), "r1_gamma"),
 }
-"""By name of the knob. `g` and `d` are the optimizers, `seen` is what D sees; other knobs sit in the code of
-a loop: the number of D's steps, its loss and penalties."""
+"""By name of the knob. `g` and `d` are the optimizers, `seen` is what D sees, `penalty` what is added to its
+gradients; other knobs sit in the code of a loop: the number of D's steps, and its loss."""
+Owner = TurnedOptimizer | Disturbance | Penalty
 
 
 def check_knobs(names: Sequence[str], *, sees_discriminator: bool) -> None:
@@ -45,17 +48,18 @@ def check_knobs(names: Sequence[str], *, sees_discriminator: bool) -> None:
             f"this controller turns {', '.join(inside)}, which only your loop itself could; use one that "
             "turns others: gan-gym fit-controller --knobs g_lr,d_lr,instance_noise"
         )
-    seen = disturbing(names)
-    if seen and not sees_discriminator:
+    needing = owned(names, "seen") + owned(names, "penalty")
+    if needing and not sees_discriminator:
         raise ValueError(
-            f"this controller turns {', '.join(seen)}; pass discriminator=, the module whose inputs are to "
-            "be disturbed, or use one without: gan-gym fit-controller --knobs g_lr,d_lr"
+            f"this controller turns {', '.join(needing)}; pass discriminator=, the module whose inputs are "
+            "to be disturbed or whose slopes penalised, or use one without: gan-gym fit-controller --knobs "
+            "g_lr,d_lr"
         )
 
 
-def disturbing(names: Sequence[str]) -> list[str]:
-    """Return which of these knobs act on what the discriminator sees."""
-    return [name for name in names if "seen" in DIALS[name].owners]
+def owned(names: Sequence[str], owner: str) -> list[str]:
+    """Return which of these knobs sit on an owner."""
+    return [name for name in names if owner in DIALS[name].owners]
 
 
 class Dials:
@@ -66,13 +70,19 @@ class Dials:
         g: the generator's optimizer.
         d: the discriminator's optimizer.
         seen: what disturbs the discriminator's inputs; `None` if no knob needs it.
+        penalty: what penalises its slopes; `None` if no knob needs it.
     """
 
     def __init__(
-        self, names: Sequence[str], g: TurnedOptimizer, d: TurnedOptimizer, seen: Disturbance | None
+        self,
+        names: Sequence[str],
+        g: TurnedOptimizer,
+        d: TurnedOptimizer,
+        seen: Disturbance | None,
+        penalty: Penalty | None,
     ) -> None:
         self._knobs = resolve(names)
-        self._owners: dict[str, TurnedOptimizer | Disturbance | None] = {"g": g, "d": d, "seen": seen}
+        self._owners: dict[str, Owner | None] = {"g": g, "d": d, "seen": seen, "penalty": penalty}
 
     def values(self) -> dict[str, float]:
         """Return the knobs' values now, by name."""

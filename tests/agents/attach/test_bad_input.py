@@ -17,7 +17,7 @@ from gan_gym.data.tissue import tissue_patches
 from gan_gym.gan import Statistics
 
 RATES = ("g_lr", "d_lr")
-MISSING = ("reward_weight", "r1_gamma", "d_steps")
+MISSING = ("reward_weight", "d_steps")
 
 
 def layer(**_: Any) -> nn.Module:

@@ -98,13 +98,13 @@ def test_groups_keep_the_ratio_of_their_rates(tensor_lr: bool, stub, loop) -> No
 def test_limits_are_those_of_the_samples_and_of_the_optimizer(shape: tuple[int, ...], scale: float) -> None:
     sgd, adam = optim.SGD(nn.Linear(1, 1).parameters()), optim.Adam(nn.Linear(1, 1).parameters())
     turned = TurnedOptimizer("opt_g", sgd), TurnedOptimizer("opt_d", adam)
-    g_lr, d_lr, beta1 = Dials((*RATES, "beta1"), *turned, None).knobs(shape)
+    g_lr, d_lr, beta1 = Dials((*RATES, "beta1"), *turned, None, None).knobs(shape)
     assert (g_lr.low, g_lr.high) == pytest.approx(
         (100 * scale * KNOBS["g_lr"].low, 100 * scale * KNOBS["g_lr"].high)
     )
     assert (d_lr.low, d_lr.high) == pytest.approx((scale * KNOBS["d_lr"].low, scale * KNOBS["d_lr"].high))
     assert beta1 == KNOBS["beta1"]
-    (ratio,) = Dials(("g_update_ratio",), *turned, None).knobs(shape)
+    (ratio,) = Dials(("g_update_ratio",), *turned, None, None).knobs(shape)
     assert ratio.high == pytest.approx(scale * KNOBS["g_update_ratio"].high)
 
 

@@ -1,0 +1,84 @@
+"""The R1 gradient penalty in a loop that knows nothing of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+EVERY = 4
+"""Steps of D's optimizer between two penalties, whose weight is multiplied by it, as in `GANTrainer`."""
+_STATE = ("r1_gamma", "n_steps")
+
+
+class Penalty:
+    """Adds the gradient of `r1_gamma / 2 E |grad D(x)|^2` to the discriminator's, right before its steps.
+
+    Mescheder et al. 2018, arXiv 1801.04406, eq. 9. The real samples are those of the step before, which the
+    loop has reported: they are as real as the ones at hand. A discriminator that ends with a sigmoid is
+    penalised at its logits. Slopes are by images scaled to [-1, 1], as in `GANTrainer`.
+
+    Args:
+        discriminator: takes samples as its only positional argument.
+        optimizer: the discriminator's.
+        value_range: lowest and highest value of an image.
+
+    Raises:
+        TypeError: if the discriminator is no module.
+    """
+
+    def __init__(
+        self, discriminator: nn.Module, optimizer: Optimizer, value_range: tuple[float, float]
+    ) -> None:
+        if not isinstance(discriminator, nn.Module):
+            raise TypeError(f"discriminator is a {type(discriminator).__name__}; give the torch.nn.Module")
+        self._discriminator = discriminator
+        self._unit = (value_range[1] - value_range[0]) / 2
+        self._ends_with_sigmoid = isinstance(list(discriminator.modules())[-1], nn.Sigmoid)
+        self._real: Tensor | None = None
+        self.r1_gamma = 0.0
+        """Weight of the penalty; 0 is off."""
+        self.n_steps = 0
+        """Steps of the optimizer."""
+        self._handle = optimizer.register_step_pre_hook(self._before_step)
+
+    def see(self, real: Tensor | None) -> None:
+        """Keep the real batch of a step for the next penalty."""
+        if real is not None and self.r1_gamma > 0:
+            self._real = real.detach()
+
+    def remove(self) -> None:
+        """Penalise no more."""
+        self._handle.remove()
+        self._real = None
+
+    def _before_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.n_steps += 1
+        if self.r1_gamma == 0 or self._real is None or self.n_steps % EVERY:
+            return
+        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
+        with torch.enable_grad():
+            penalty = EVERY * self.r1_gamma / 2 * self._slopes(self._real).square().sum(1).mean()
+            gradients = torch.autograd.grad(penalty, parameters, allow_unused=True)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            if gradient is not None:
+                parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+
+    def _slopes(self, real: Tensor) -> Tensor:
+        """Return the gradient of the logits at every sample, `(N, D)`."""
+        x = real.clone().requires_grad_(True)
+        scores = self._discriminator(x)
+        scores = scores.logit(eps=1e-6) if self._ends_with_sigmoid else scores
+        (slopes,) = torch.autograd.grad(scores.sum(), x, create_graph=True)
+        return slopes.flatten(1) * (self._unit if real.ndim == 4 else 1.0)
+
+    def state(self) -> dict[str, float]:
+        """Return what continues it, JSON-able."""
+        return {name: getattr(self, name) for name in _STATE}
+
+    def load_state(self, state: dict[str, float]) -> None:
+        """Continue from a state made by `state`."""
+        for name in _STATE:
+            setattr(self, name, state[name])
