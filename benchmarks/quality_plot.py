@@ -43,10 +43,11 @@ def plot(rows: Sequence[Row], path: Path) -> None:
             axes.plot(values, [height] * len(values), ".", color="0.75", zorder=1)
             axes.plot([low, high], [height, height], color=COLOURS[form], linewidth=2, zorder=2)
             axes.plot(value, height, MARKERS[form], color=COLOURS[form], markeredgecolor="black", zorder=3)
-        if metric == "kid":
-            axes.set_xscale("symlog", linthresh=0.1)
         every = [row[metric] for row in rows if row[metric] is not None]
-        if every:
+        if metric == "kid" and every and min(every) > 0:
+            axes.set_xscale("log")
+            axes.set_xlim(0.8 * min(every), 1.25 * max(every))
+        elif every:
             margin = 0.05 * (max(every) - min(every)) + 1e-3
             axes.set_xlim(min(0.0, min(every)) - margin, max(every) + margin)
         axes.set_title(title, fontsize=10)
