@@ -45,7 +45,7 @@ class Cluster:
         """What the loss of a worker, its machine or its network looks like."""
         host, _, port = str(ray.get_runtime_context().gcs_address).rpartition(":")
         self._head = host, int(port)
-        self._seen = time.monotonic()
+        self._silent_since: float | None = None
 
     @classmethod
     def connect(cls, address: str) -> Self:
@@ -68,16 +68,17 @@ class Cluster:
         return int(self.ray.cluster_resources().get("CPU", 0))
 
     def check_head(self) -> None:
-        """Raise where the head has not answered for a while.
+        """Raise where the head has not answered for a while; to be called again and again until then.
 
         Raises:
             HeadLost: after `PATIENCE_S` seconds without an answer.
         """
         try:
             socket.create_connection(self._head, timeout=2).close()
-            self._seen = time.monotonic()
+            self._silent_since = None
         except OSError as error:
-            if time.monotonic() - self._seen > PATIENCE_S:
+            self._silent_since = self._silent_since or time.monotonic()
+            if time.monotonic() - self._silent_since > PATIENCE_S:
                 raise HeadLost(
                     f"the head of the Ray cluster ({self._head[0]}:{self._head[1]}) is gone, and all workers "
                     "with it; start the cluster again and resume"

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import agents
-from agents.cluster import Cluster
+from agents.cluster import PATIENCE_S, Cluster, HeadLost
 from agents.config import FitControllerConfig
 from agents.population import PopulationVecEnv
 from agents.processes import WorkerDied
@@ -223,6 +223,27 @@ def test_a_population_continues_bit_for_bit_from_its_snapshot() -> None:
         ours, theirs = second.step(action), first.step(action)
         np.testing.assert_array_equal(ours[0], theirs[0])
         assert repr(ours[3]) == repr(theirs[3])
+
+
+def test_a_head_is_lost_after_it_was_silent_for_a_while_however_late_it_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A cluster is asked only where an answer is slow: the silence counts from the first question."""
+    cluster = Cluster.__new__(Cluster)
+    cluster._head, cluster._silent_since = ("127.0.0.1", 1), None
+    now = [1000.0]
+    monkeypatch.setattr("agents.cluster.time.monotonic", lambda: now[0])
+
+    def silent(*_: Any, **__: Any) -> None:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr("agents.cluster.socket.create_connection", silent)
+    for passed in (0.0, PATIENCE_S / 2, PATIENCE_S / 2):
+        now[0] += passed
+        cluster.check_head()
+    now[0] += 0.1
+    with pytest.raises(HeadLost, match="start the cluster again and resume"):
+        cluster.check_head()
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
