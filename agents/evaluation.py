@@ -242,8 +242,7 @@ def _keep(run: _Run, trainer: GANTrainer, *, models: bool) -> None:
 
 def _with_model(trainer: GANTrainer, tensors: Mapping[str, Tensor]) -> GANTrainer:
     """Return the trainer of a GAN that has ended, with an earlier averaged generator."""
-    for name, tensor in trainer.g_ema.tensors().items():
-        tensor.copy_(tensors[name])
+    trainer.g_ema.load(tensors)
     return trainer
 
 

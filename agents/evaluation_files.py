@@ -7,12 +7,10 @@ from pathlib import Path
 
 from torch import Tensor
 
+from agents.run_record import CLOSEST
 from agents.sheets import draw_closest_pairs, save_closest_pairs
 from gan_gym.checkpoint import replace_file
 from gan_gym.metrics.evaluation import Evaluation
-
-CLOSEST = Path("samples", "memorisation.png")
-"""Sheet of the generated patches that lie nearest to a training patch, in a run's folder."""
 
 
 def keep_evaluation(run: Path, evaluation: Evaluation, fake: Tensor, train: Tensor) -> None:

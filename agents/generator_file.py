@@ -60,8 +60,7 @@ def save_best_generator(run: Path, networks: str, shape: tuple[int, ...]) -> Non
         logger.warning("%s", error)
         return
     averaged = FlatModule(build_networks(networks, shape, 0)[0].eval(), trainable=False)
-    for name, tensor in averaged.tensors().items():
-        tensor.copy_(tensors[name])
+    averaged.load(tensors)
     (run / "best").mkdir(exist_ok=True)
     save_generator(averaged.module, run / "best", networks, shape, n_images)
 

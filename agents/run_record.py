@@ -14,6 +14,9 @@ from PIL import Image
 
 from gan_gym.knobs import KNOBS
 
+CLOSEST = Path("samples", "memorisation.png")
+"""Sheet of the generated patches that lie nearest to a training patch, in a run's folder."""
+
 
 @dataclass(frozen=True)
 class RunRecord:
@@ -100,10 +103,10 @@ def read_run(run: Path) -> RunRecord:
     if not command.is_file():
         missing.append("The command was not recorded (command.txt).")
     evaluation = _read_evaluation(run / "evaluation.json", missing)
-    closest = run / "samples" / "memorisation.png"
+    closest = run / CLOSEST
     has_closest = _is_picture(closest)
     if not has_closest and (evaluation or {}).get("memorisation", {}).get("value") is not None:
-        missing.append("No sheet of the closest pairs (samples/memorisation.png): run `gan-gym evaluate`.")
+        missing.append(f"No sheet of the closest pairs ({CLOSEST.as_posix()}): run `gan-gym evaluate`.")
     return RunRecord(
         name=run.resolve().name,
         rows=rows,

@@ -24,7 +24,7 @@ from benchmarks.ablation_cells import PLAYED_IN, Cell, Recipe, play_cells
 from benchmarks.ablation_plot import plot
 from benchmarks.ablation_summary import summarise, to_table
 from benchmarks.ablation_variants import QUESTIONS, VARIANTS, Variant, chosen
-from benchmarks.comparison_rows import read_rows
+from benchmarks.comparison_rows import append_rows, read_rows
 from benchmarks.playing import Row, fitting_processes
 from benchmarks.provenance import command, commit
 from gan_gym.names import lookup
@@ -102,8 +102,7 @@ def ablate(options: argparse.Namespace, command_line: str) -> list[Row]:
     with tqdm(total=len(cells), initial=len(cells) - len(missing), unit="controller") as bar:
         for played in play_cells(missing, options.processes):
             new = [{**row, **provenance} for row in played]
-            with file.open("a") as stream:
-                stream.write("".join(json.dumps(row) + "\n" for row in new))
+            append_rows(file, new)
             rows += new
             bar.update()
             bar.set_postfix_str(f"{new[-1]['agent']}, seed {new[-1]['training_seed']}")

@@ -78,8 +78,7 @@ def run(comparison: Comparison, file: Path) -> list[Row]:
     with players(n_processes) as play, tqdm(total=total, initial=total - len(missing), unit="GAN") as bar:
         for played in play(batches):
             new = [_row(row, cells[int(row["agent"])], comparison) for row in played]
-            with file.open("a") as stream:
-                stream.write("".join(json.dumps(row) + "\n" for row in new))
+            append_rows(file, new)
             rows += new
             bar.update(len(new))
             bar.set_postfix_str(f"{new[-1]['agent']} @ {new[-1]['setting']}")
@@ -95,6 +94,12 @@ def read_rows(file: Path) -> list[Row]:
     if whole != text:
         file.write_text(whole)
     return [json.loads(line) for line in whole.splitlines()]
+
+
+def append_rows(file: Path, rows: Sequence[Row]) -> None:
+    """Write rows behind those that a file holds."""
+    with file.open("a") as stream:
+        stream.write("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def _conditions(cell: _Cell, comparison: Comparison) -> Row:

@@ -11,7 +11,6 @@ what an interrupted call has finished is not repeated.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from benchmarks.comparison_rows import read_rows
+from benchmarks.comparison_rows import append_rows, read_rows
 from benchmarks.diffusion import check_installed
 from benchmarks.playing import Row, fitting_processes, workers
 from benchmarks.provenance import command, commit
@@ -152,8 +151,7 @@ def _run_all(jobs: Sequence[Job], out: Path, n_processes: int, command_line: str
     with workers(n_processes, run) as work, tqdm(total=len(jobs), initial=len(jobs) - len(missing)) as bar:
         for new in work(missing):
             new = [{**row, **provenance} for row in new]
-            with file.open("a") as stream:
-                stream.write("".join(json.dumps(row) + "\n" for row in new))
+            append_rows(file, new)
             rows += new
             bar.update(len(new))
             bar.set_postfix_str(f"{new[-1]['model']}, {new[-1]['form']}")

@@ -175,8 +175,7 @@ def _gan(job: Job, train: PatchSet) -> _Trained:
         observation, _, _, _, info = env.step(action)
         if not info["diverged"]:
             last = env.trainer.g_ema.copied()
-    for name, tensor in env.trainer.g_ema.tensors().items():
-        tensor.copy_(last[name])
+    env.trainer.g_ema.load(last)
     return _ended(env, job.seed)
 
 

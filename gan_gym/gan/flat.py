@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Self
 
@@ -119,3 +119,8 @@ class FlatModule:
     def copied(self) -> dict[str, Tensor]:
         """Return copies of `tensors`."""
         return {name: tensor.clone() for name, tensor in self.tensors().items()}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take the values of tensors that `copied` gave."""
+        for name, tensor in self.tensors().items():
+            tensor.copy_(tensors[name])
