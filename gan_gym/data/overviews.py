@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
 
+from gan_gym.caches import keep, user_cache
 from gan_gym.data.decoding import BadImage
 from gan_gym.data.sizes import size_text
 from gan_gym.data.slides import Slide
@@ -46,7 +46,9 @@ def slide_overview(slide: Slide, side: int = OVERVIEW_SIDE) -> Image.Image:
         raise BadImage(f"no pyramid: {size_text(level)} px are the coarsest level that serves")
     image = slide.read((0, 0, width, height), size)
     if file is not None:
-        _keep(image, file)
+        png = io.BytesIO()
+        image.save(png, "PNG")
+        keep(png.getvalue(), file)
     return image
 
 
@@ -55,10 +57,7 @@ def cache_folder() -> Path | None:
 
     None where there is no home. The folder can be deleted at any time.
     """
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    if not os.path.isabs(base):  # as the XDG specification has it
-        base = os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(base, "gan-gym", "overviews") if os.path.isabs(base) else None
+    return user_cache("overviews")
 
 
 def _cache_file(slide: Slide, side: int) -> Path | None:
@@ -85,19 +84,3 @@ def _cached(file: Path, size: tuple[int, int]) -> Image.Image | None:
     except Exception as error:  # damaged bytes raise nearly anything in a decoder
         logger.info("the overview %s cannot be read (%s) and is made again", file, error)
         return None
-
-
-def _keep(image: Image.Image, file: Path) -> None:
-    """Write an overview under another name first, so that no other process ever sees half of it."""
-    part = None
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(dir=file.parent, suffix=".part")
-        with os.fdopen(handle, "wb") as stream:
-            image.save(stream, "PNG")
-        os.replace(part, file)
-    except OSError as error:
-        logger.info("the overview %s is not kept (%s)", file, error)
-        if part is not None:
-            with suppress(OSError):
-                os.unlink(part)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from gan_gym.caches import keep, user_cache
 from gan_gym.metrics.extractors import Extractor, FrozenExtractor, embed
 
 MAX_BYTES = 1 << 30
@@ -30,10 +29,7 @@ def cache_folder() -> Path | None:
 
     None where there is no home. It grows to 1 GiB at most, and can be deleted at any time.
     """
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    if not os.path.isabs(base):  # as the XDG specification has it
-        base = os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(base, "gan-gym", "features") if os.path.isabs(base) else None
+    return user_cache("features")
 
 
 def embed_real(
@@ -94,20 +90,11 @@ def _cached(file: Path, n: int) -> Tensor | None:
 
 
 def _keep(features: Tensor, file: Path) -> None:
-    """Write features under another name first, so that no other process ever sees half of them."""
-    part = None
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(dir=file.parent, suffix=".part")
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(save({"features": features, "sha256": _digest(features)}))
-        os.replace(part, file)
-        _make_room(file.parent)
-    except OSError as error:
-        logger.info("the features %s are not kept (%s)", file, error)
-        if part is not None:
-            with suppress(OSError):
-                os.unlink(part)
+    if keep(save({"features": features, "sha256": _digest(features)}), file):
+        try:
+            _make_room(file.parent)
+        except OSError as error:
+            logger.info("the folder of features %s cannot be cleared (%s)", file.parent, error)
 
 
 def _make_room(folder: Path) -> None:
