@@ -50,8 +50,8 @@ class Dimension:
         return (value - self.low) / (self.high - self.low)
 
 
-_RATE = ("constant", "cosine", "linear", "step")
-_REGULARISER = ("constant", "cosine", "linear")
+_RATE = ("constant", "cosine", "linear", "step", "hold")
+_REGULARISER = ("constant", "cosine", "linear", "hold")
 
 SPACE: dict[str, Dimension] = {
     "g_lr": Dimension(1e-4, 2e-2, forms=_RATE),

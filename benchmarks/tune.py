@@ -63,6 +63,7 @@ def _options() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--env", nargs="+", default=["GridGAN-v0"], help="ids, or the name of a mixture")
     add("--budget", type=int, default=400, help="GANs trained for each of the two baselines of each family")
+    add("--baselines", nargs="+", choices=NAMES, default=NAMES, help="which to search; the other stays")
     add("--seed", type=int, default=0, help="seed of candidates and instances")
     add("--reward_weight", action="store_true", help="search it too; it slows images down")
     add("--processes", type=int, default=fitting_processes(), help="processes that train GANs")
@@ -102,19 +103,18 @@ def tune(options: argparse.Namespace, play: Play, command_line: str) -> dict[str
             for name, dimension in SPACE.items()
             if name != "reward_weight" or options.reward_weight
         }
-        found: dict[str, Any] = {}
-        for name in NAMES:
+        for name in options.baselines:
             with tqdm(total=options.budget, unit="GAN", desc=f"{name}, {of}") as bar:
                 search = Search(name, arena, space, options.seed, log, done, bar)
                 best, quality = search.run(options.budget)
-            found[name] = {
+            content.setdefault(of, {})[name] = {
                 **best.as_dict(scheduled=search.scheduled),
                 "quality": round(quality, 4),
                 "n_instances": len(VALIDATED) * len(own),
                 "n_gans": search.n_gans,
                 "inner_steps": search.spent,
+                "origin": _origin(own, options, command_line),
             }
-        content[of] = {**found, "origin": _origin(own, options, command_line)}
         options.out.write_text(json.dumps(content, indent=1) + "\n")
     return content
 

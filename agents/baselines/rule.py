@@ -54,5 +54,7 @@ FORMS: dict[str, Callable[[float], float]] = {
     "cosine": cosine,
     "linear": lambda progress_remaining: progress_remaining,
     "step": lambda progress_remaining: float(progress_remaining > 0.5),
+    "hold": lambda progress_remaining: min(1.0, progress_remaining / 0.2),
 }
-"""How a setting falls from its start, 1, to its end, 0, by the share of the budget that is left."""
+"""How a setting falls from its start, 1, to its end, 0, by the share of the budget that is left; `hold` falls
+in the last fifth alone."""

@@ -204,7 +204,7 @@ def test_a_head_that_is_lost_ends_a_training_that_can_be_resumed(
             errors = training.communicate(timeout=120)[1]
         finally:
             training.kill()
-    assert training.returncode == EXIT_RESUMABLE
+    assert training.returncode == EXIT_RESUMABLE, errors
     assert "the head of the Ray cluster" in errors
     assert "--resume" in errors
     assert list(tmp_path.glob(".out.fit/seed_0.learning/*"))

@@ -201,11 +201,11 @@ def test_families_get_settings_of_their_own_and_others_stay(made_up: MadeUp, tmp
     assert "forms" not in constant
     assert set(schedule) == {"values", "forms", "quality", "n_instances", "n_gans", "inner_steps"}
     assert schedule["inner_steps"] == 1000 * schedule["n_gans"]
-    assert content["points"]["origin"]["command"].startswith("python -m benchmarks.tune --env GridGAN-v0")
+    assert content["points"]["tuned_constant"]["origin"]["command"].startswith("python -m benchmarks.tune --env GridGAN-v0")
     assert "reward_weight" not in constant["values"]
     assert main(["--env", "mixture", "--budget", "600", "--reward_weight", "--out", str(out)]) == 0
     content = json.loads(out.read_text())
-    searched = [id for id, _ in content["images"]["origin"]["environments"]]
+    searched = [id for id, _ in content["images"]["tuned_schedule"]["origin"]["environments"]]
     assert searched == ["StackedDigitsGAN-v0", "HistoGAN-v0"]
     assert content["images"]["tuned_constant"]["values"]["g_lr"] <= 2e-3, "images need a tenth of the rates"
     assert "reward_weight" in content["images"]["tuned_constant"]["values"]
