@@ -54,15 +54,19 @@ def variants(rule: Rule) -> list[Scaled]:
 
 
 def move_towards(target: Mapping[str, float], info: Mapping[str, Any], knobs: Sequence[Knob]) -> Array:
-    """Return the action, `(k,)` in [-1, 1], that brings every knob as near to its target as one move can."""
-    moves = [
-        math.log(max(target[knob.name], knob.low) / max(info[knob.name], knob.low))
-        / math.log(knob.max_factor)
-        if knob.name in target
-        else 0.0
-        for knob in knobs
-    ]
+    """Return the action, `(k,)` in [-1, 1], that brings every knob as near to its target as one move can.
+
+    A knob that is to be off is turned down all the way, off already or not: what imitates such moves does not
+    turn it on by its small errors.
+    """
+    moves = [_move(target[knob.name], info[knob.name], knob) if knob.name in target else 0.0 for knob in knobs]
     return np.clip(np.array(moves, np.float32), -1.0, 1.0)
+
+
+def _move(target: float, value: float, knob: Knob) -> float:
+    if knob.can_be_off and target <= knob.low:
+        return -1.0
+    return math.log(max(target, knob.low) / max(value, knob.low)) / math.log(knob.max_factor)
 
 
 class Demonstration:

@@ -53,7 +53,7 @@ class HistoGANEnv(GANEnv):
     * `reward_model=None`: folder of a fitted MFT-SNN; `None` is the small one that ships.
     * `networks="light"` (or another pair of `gan.NETWORKS` that makes patches), `loss="non_saturating"`,
       `batch_size=32`, `inner_steps=50`, `episode_steps=40`,
-      `knobs=("g_lr", "d_lr", "instance_noise", "beta1")`, `reward="quality"`, `instances="default"`,
+      `knobs=("g_lr", "d_lr", "r1_gamma", "beta1")`, `reward="quality"`, `instances="default"`,
       `device="auto"`, `precision="float32"`, `compile=False`, `render_mode=None`: see `GANEnv`.
 
     ## References

@@ -53,7 +53,7 @@ class GridGANEnv(GANEnv):
     * `std=0.05`: standard deviation of a mode.
     * `networks="mlp"` (or `"mlp_large"`; `"pacgan"` is the published protocol's pair),
       `loss="non_saturating"`, `batch_size=64`, `inner_steps=25`, `episode_steps=40`,
-      `knobs=("g_lr", "d_lr", "instance_noise", "beta1")`, `reward="quality"`, `instances="default"`,
+      `knobs=("g_lr", "d_lr", "r1_gamma", "beta1")`, `reward="quality"`, `instances="default"`,
       `device="cpu"` (a
       GPU is slower on one network this small), `precision="float32"`, `compile=False`,
       `render_mode=None`: see `GANEnv`.

@@ -28,9 +28,11 @@ def test_a_knob_the_rule_does_not_set_is_kept() -> None:
     assert move.tolist() == [1.0, 0.0]
 
 
-def test_a_target_of_zero_is_the_smallest_value() -> None:
+@pytest.mark.parametrize("value", [0.0, 0.5])
+def test_a_knob_to_be_off_is_turned_down_all_the_way(value: float) -> None:
+    """Off already or not: a copy that errs by less than a whole move does not turn it on."""
     knob = KNOBS["instance_noise"]
-    assert move_towards({"instance_noise": 0.0}, {"instance_noise": knob.low}, [knob]).tolist() == [0.0]
+    assert move_towards({"instance_noise": 0.0}, {"instance_noise": value}, [knob]).tolist() == [-1.0]
 
 
 def test_the_policy_imitates(monkeypatch: pytest.MonkeyPatch) -> None:

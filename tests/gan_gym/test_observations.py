@@ -95,7 +95,7 @@ def test_rows_say_what_they_are_named_for() -> None:
         "quality_change": math.tanh(-0.5),
         "progress_remaining": -0.5,
         "g_lr_position": 1,
-        "instance_noise_last_action": 0.25,
+        "r1_gamma_last_action": 0.25,
     }
     assert {name: row[name] for name in expected} == pytest.approx(expected, abs=1e-6)
 
