@@ -59,7 +59,9 @@ def move_towards(target: Mapping[str, float], info: Mapping[str, Any], knobs: Se
     A knob that is to be off is turned down all the way, off already or not: what imitates such moves does not
     turn it on by its small errors.
     """
-    moves = [_move(target[knob.name], info[knob.name], knob) if knob.name in target else 0.0 for knob in knobs]
+    moves = [
+        _move(target[knob.name], info[knob.name], knob) if knob.name in target else 0.0 for knob in knobs
+    ]
     return np.clip(np.array(moves, np.float32), -1.0, 1.0)
 
 

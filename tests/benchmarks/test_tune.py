@@ -199,9 +199,11 @@ def test_families_get_settings_of_their_own_and_others_stay(made_up: MadeUp, tmp
     assert content["images"] == {"kept": True}
     constant, schedule = (content["points"][name] for name in ("tuned_constant", "tuned_schedule"))
     assert "forms" not in constant
-    assert set(schedule) == {"values", "forms", "quality", "n_instances", "n_gans", "inner_steps"}
+    assert set(schedule) == {"values", "forms", "quality", "n_instances", "n_gans", "inner_steps", "origin"}
     assert schedule["inner_steps"] == 1000 * schedule["n_gans"]
-    assert content["points"]["tuned_constant"]["origin"]["command"].startswith("python -m benchmarks.tune --env GridGAN-v0")
+    assert content["points"]["tuned_constant"]["origin"]["command"].startswith(
+        "python -m benchmarks.tune --env GridGAN-v0"
+    )
     assert "reward_weight" not in constant["values"]
     assert main(["--env", "mixture", "--budget", "600", "--reward_weight", "--out", str(out)]) == 0
     content = json.loads(out.read_text())
