@@ -1,6 +1,6 @@
-"""Let a policy begin as a copy of rules, so that reinforcement learning starts from what is known to work.
+"""Let a policy begin as a copy of a rule, so that reinforcement learning starts from what is known to work.
 
-A rule's exact settings are turned into moves towards them; the policy learns these moves by regression on
+The rule's exact settings are turned into moves towards them; the policy learns these moves by regression on
 runs that are disturbed on purpose, then on runs of its own, where the rule says what it would have done
 (DAgger, Ross et al. 2011, arXiv 1011.0686); its value function learns the returns that followed.
 """
@@ -21,9 +21,9 @@ from tqdm import tqdm
 
 from agents.acting import Rule
 from agents.algorithms import find
-from agents.demonstrators import Demonstration
+from agents.demonstration import Demonstration
 
-N_EPISODES = 5
+N_EPISODES = 4
 """Episodes watched in every environment, and acted in by the policy in each correction."""
 DISTURBANCES = (0.0, 0.05, 0.15, 0.4)
 """Standard deviations of what is added to the rule's moves, one an environment in turn."""
@@ -66,7 +66,7 @@ class Watched:
 
 
 def watch(
-    rules: Sequence[Rule],
+    rule: Rule,
     vector: VecNormalize,
     n_episodes: int,
     gamma: float,
@@ -74,10 +74,10 @@ def watch(
     progress: bool,
     policy: ActorCriticPolicy | None = None,
 ) -> Watched:
-    """Write down what rules see and want, while they act themselves, disturbed, or while a policy acts."""
+    """Write down what a rule sees and wants, while it acts itself, disturbed, or while a policy acts."""
     rng = np.random.default_rng(seed)
     n = vector.num_envs
-    demonstration = Demonstration(rules, vector)
+    demonstration = Demonstration(rule, vector)
     disturbance = np.array([DISTURBANCES[i % len(DISTURBANCES)] for i in range(n)])[:, None]
     n_steps = n_episodes * max(vector.get_attr("episode_steps"))
     rows: list[tuple[Array, Array, Array, NDArray[np.bool_]]] = []
@@ -89,7 +89,7 @@ def watch(
             done = np.clip(moves + disturbance * rng.normal(size=moves.shape), -1, 1).astype(np.float32)
         else:
             done = policy.predict(np.asarray(vector.normalize_obs(seen)), deterministic=True)[0]
-        rewards, dones, _ = demonstration.step(done)
+        rewards, dones = demonstration.step(done)
         rows.append((seen, moves, rewards, dones))
     returns = np.zeros((n_steps, n), np.float32)
     following = np.zeros(n, np.float32)
@@ -109,29 +109,29 @@ def _weights(networks: Sequence[str]) -> Array:
 
 def imitate(
     policy: ActorCriticPolicy,
-    rules: Sequence[Rule],
+    rule: Rule,
     vector: VecNormalize,
     *,
     gamma: float,
     seed: int,
     progress: bool,
 ) -> float:
-    """Fit a policy to rules' moves, its value function to the returns; return the RMS error of the moves.
+    """Fit a policy to a rule's moves, its value function to the returns; return the RMS error of the moves.
 
     The normaliser of `vector` learns its statistics from the same runs.
 
     Args:
         policy: what is fitted.
-        rules: one for each environment.
+        rule: what is imitated, by the same moves in every kind of environment.
         vector: the environments.
         gamma: discount of the returns.
         seed: of the disturbances and batches.
         progress: whether to show progress bars.
     """
-    watched = [watch(rules, vector, N_EPISODES, gamma, seed, progress)]
+    watched = [watch(rule, vector, N_EPISODES, gamma, seed, progress)]
     error = _fit(policy, vector, watched, seed, progress)
     for _ in range(N_CORRECTIONS):
-        watched.append(watch(rules, vector, N_EPISODES, gamma, seed, progress, policy))
+        watched.append(watch(rule, vector, N_EPISODES, gamma, seed, progress, policy))
         error = _fit(policy, vector, watched, seed, progress)
     with torch.no_grad():
         policy.log_std.fill_(LOG_STD)

@@ -23,7 +23,6 @@ from agents.acting import Rule
 from agents.algorithms import Algorithm, find
 from agents.baselines import make_baseline
 from agents.controller import CLIP, Controller, policy_arguments
-from agents.demonstrators import demonstrators, n_episodes_tried
 from agents.environments import make_env, make_one
 from agents.hiding import hidden_rows, hide
 from agents.imitation import HYPERPARAMETERS, N_EPISODES_IN_ALL, check_can_imitate, imitate
@@ -122,8 +121,7 @@ def train(
         env_kwargs: arguments of the environment where `id` is a name; unless given, `instances="train"`, and
             `compile=True` where that saves time (`worth_compiling`).
         imitated: a rule, or the name of a baseline, whose moves the policy begins with
-            (`agents.imitation`); in a mixture those of the variant that suits each kind of environment
-            (`agents.demonstrators`); `None` begins at random.
+            (`agents.imitation`); `None` begins at random.
         validated: whether to try the policy on validation instances as it learns, and return the best one
             (`agents.validation`) rather than the last; where `id` is a name.
         checkpoints: folder to keep checkpoints in, and to go on from; the training ends as an undisturbed
@@ -185,10 +183,8 @@ def train(
             "imitated": imitated if isinstance(imitated, str | None) else type(imitated).__name__,
             "hidden": [hidden] if isinstance(hidden, str) else list(hidden),
         }
-        kinds = [share.label for share in shares for _ in range(share.n_envs)]
         if rule is not None:
-            n_episodes = n_episodes_tried(kinds) + N_EPISODES_IN_ALL
-            card["imitated_timesteps"] = n_episodes * sum(vector.get_attr("episode_steps"))
+            card["imitated_timesteps"] = N_EPISODES_IN_ALL * sum(vector.get_attr("episode_steps"))
 
         def current() -> Controller:
             return Controller.learned(algo, model, normalised, knobs, card)
@@ -204,9 +200,8 @@ def train(
                 save = partial(kept.save, model, normalised, keep_best)
             callbacks.append(Legs(validated_every(total_timesteps), seed, save))
         if rule is not None and not continued:
-            rules = demonstrators(rule, vector, kinds, progress=progress)
             policy = cast(ActorCriticPolicy, model.policy)
-            error = imitate(policy, rules, normalised, gamma=settings["gamma"], seed=seed, progress=progress)
+            error = imitate(policy, rule, normalised, gamma=settings["gamma"], seed=seed, progress=progress)
             logger.info("imitates %s to an RMS error of %.3f a move", type(rule).__name__, error)
         if log_dir is not None:
             model.set_logger(_tensorboard(Path(log_dir), model.num_timesteps))

@@ -24,7 +24,6 @@ def tiny_mixture(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(agents.validation, "N_EPISODES", {"points": 2})
     monkeypatch.setattr("agents.imitation.N_EPISODES", 1)
     monkeypatch.setattr("agents.imitation.N_EPOCHS", 2)
-    monkeypatch.setattr("agents.demonstrators.N_EPISODES_TRIED", 2)
     return "tiny"
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import agents.imitation
-from agents.demonstrators import move_towards
+from agents.demonstration import move_towards
 from agents.training import train
 from gan_gym.knobs import KNOBS, apply, resolve
 

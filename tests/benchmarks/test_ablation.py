@@ -14,7 +14,7 @@ import pytest
 
 import agents
 from agents.controller import Controller
-from agents.demonstrators import move_towards
+from agents.demonstration import move_towards
 from agents.environments import make_env
 from agents.hiding import hidden_rows
 from benchmarks.ablation import main
