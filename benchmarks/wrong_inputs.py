@@ -23,6 +23,7 @@ from PIL import Image
 from safetensors.numpy import save
 
 from agents import cli
+from benchmarks.wrong_commands import COMMANDS, TRAIN
 
 Array = NDArray[Any]
 Write = Callable[[Path], object]
@@ -43,138 +44,7 @@ class Case:
     """Writes the wrong files, if any, into the folder the command works in."""
 
 
-TRAIN = ("train", "--out", "out", "--data")
 SMALL = ("--controller", "constant", "--batch_size", "8", "--image_size", "16")
-OPTIONS: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("trian",), "did you mean 'train'"),
-    (("train", "--out", "out"), "needs --data"),
-    (("train",), "needs --data and --out"),
-    (("train", "--data"), "expected one argument"),
-    (("train", "--dat", "GOOD", "--out", "out"), "did you mean '--data'"),
-    ((*TRAIN, "GOOD", "--n_image", "5"), "did you mean '--n_images'"),
-    ((*TRAIN, "GOOD", "extra"), "what is 'extra'"),
-    ((*TRAIN, "GOOD", "--n_images", "many"), "--n_images is 'many'; give a whole number"),
-    ((*TRAIN, "GOOD", "--n_images", "2.5"), "give a whole number"),
-    ((*TRAIN, "GOOD", "--n_images", "-5"), "n_images is -5"),
-    ((*TRAIN, "GOOD", "--seed", "-1"), "seed is -1"),
-    ((*TRAIN, "GOOD", "--batch_size", "0"), "batch_size is 0"),
-    ((*TRAIN, "GOOD", "--held_out", "1"), "give a share between 0 and 1"),
-    ((*TRAIN, "GOOD", "--held_out", ".nan"), "give a share between 0 and 1"),
-    ((*TRAIN, "GOOD", "--on_bad_image", "skp"), "give one of skip, fail, convert"),
-    ((*TRAIN, "GOOD", "--resume", "maybe"), "give true or false"),
-    ((*TRAIN, "GOOD", "--image_size", "33", "--controller", "constant"), "nearest to 33 is 32"),
-    ((*TRAIN, "GOOD", "--image_size", "big", "--controller", "constant"), "is no size"),
-    ((*TRAIN, "GOOD", "--device", "cuda:99"), "CUDA devices found"),
-    ((*TRAIN, "GOOD", "--device", "gpu"), "device 'gpu' is unknown"),
-    ((*TRAIN, "GOOD", "--loss", "hinje", "--controller", "constant"), "did you mean 'hinge'"),
-    ((*TRAIN, "GOOD", "--networks", "lite", "--controller", "constant"), "did you mean 'light'"),
-    ((*TRAIN, "GOOD", "--networks", "mlp", "--controller", "constant"), "make points"),
-    ((*TRAIN, "GOOD", "--controller", "cosin"), "did you mean 'cosine'"),
-    ((*TRAIN, "GOOD", "--learn", "ppoo"), "did you mean 'ppo'"),
-    ((*TRAIN, "GOOD", "--learn", "ars"), "unknown online algorithm"),
-    ((*TRAIN, "GOOD", "--learn", "ppo", "--controller", "cosine"), "cannot start from controller 'cosine'"),
-    ((*TRAIN, "GOOD", "--controller", "constant", "--knobs", "g_rl"), "did you mean 'g_lr'"),
-    ((*TRAIN, "GOOD", "--controller", "constant", "--knobs", "g_lr,g_lr"), "name one twice"),
-    ((*TRAIN, "GOOD", "--controller", "constant", "--knobs", "[]"), "knobs is empty"),
-    ((*TRAIN, "GOOD", "--knobs", "{a: 1}"), "give names separated by commas"),
-    ((*TRAIN, "GOOD", "--controller", "constant", "--reward_model", "refin"), "did you mean 'refine'"),
-    ((*TRAIN, "GOOD", "--controller", "constant", "--batch_size", "64"), "lower --batch_size"),
-    (
-        (*TRAIN, "GOOD", "--controller", "constant", "--batch_size", "8", "--held_out", "0.9"),
-        "held_out 0.9 leaves",
-    ),
-    ((*TRAIN, "nowhere", "--controller", "constant"), "does not exist"),
-    (("fit-snn", "--data", "nowhere", "--out", "out"), "does not exist"),
-    (("fit-snn", "--data", "GOOD", "--out", "out"), "64 are needed"),
-    (
-        ("fit-snn", "--data", "GOOD", "--out", "out", "--batch_size", "2", "--held_out", "0.999"),
-        "lower --held_out",
-    ),
-    (
-        ("fit-snn", "--data", "GOOD", "--out", "out", "--start", "imagnet"),
-        "give one of preset, imagenet, random, shipped",
-    ),
-    (("fit-controller", "--out", "out", "--env", "GridGan-v0"), "did you mean 'GridGAN-v0'"),
-    (("fit-controller", "--out", "out", "--algo", "pp0"), "did you mean 'ppo'"),
-    (("fit-controller", "--out", "out", "--knobs", "lr"), "unknown knob 'lr'"),
-    (("fit-controller", "--out", "out", "--total_timesteps", "0"), "total_timesteps is 0"),
-    (("fit-controller",), "needs --out"),
-    (("generate", "--run", "nope", "--out", "g"), "does not exist"),
-    (("generate", "--run", "GOOD", "--out", "g"), "holds no generator.json"),
-    (("generate", "--run", "GOOD", "--out", "g", "--n", "0"), "n is 0"),
-    (("evaluate",), "nothing to evaluate"),
-    (("evaluate", "--real", "GOOD"), "nothing to evaluate"),
-    (("evaluate", "--fake", "GOOD", "--run", "nope"), "nothing to evaluate"),
-    (("evaluate", "--fake", "GOOD"), "needs --real"),
-    (("evaluate", "--real", "GOOD", "--fake", "nope"), "does not exist"),
-    (("evaluate", "--real", "nope", "--fake", "GOOD"), "does not exist"),
-    (("evaluate", "--real", "GOOD", "--fake", "GOOD", "--json", "no/such/x.json"), "--json 'no/such/x.json'"),
-    (("evaluate", "--real", "GOOD", "--fake", "GOOD", "--json", "."), "--json '.'"),
-    (("evaluate", "--run", "nope", "--image_size", "32"), "--image_size goes with --fake"),
-    (
-        ("evaluate", "--real", "GOOD", "--fake", "GOOD", "--extractor", "tf_eficientnet_lite2"),
-        "tf_efficientnet_lite2",
-    ),
-    (
-        ("evaluate", "--real", "GOOD", "--fake", "GOOD", "--extractor", "tf_efficientnet_lite0"),
-        "own backbone",
-    ),
-    (("report", "--run", "GOOD"), "is not a run"),
-    (("report", "--run", "nope"), "does not exist"),
-    (("report",), "needs --run"),
-    (("check-data",), "required: data"),
-    (("check-data", "nope"), "does not exist"),
-    (("check-data", "GOOD", "--image_size", "7"), "nearest to 7 is 8"),
-    (("demo", "--n_images", "0"), "n_images is 0"),
-    (("doctor", "--cure"), "unknown option '--cure'"),
-    ((*TRAIN, "GOOD", "--n_images", ""), "give a whole number"),
-    ((*TRAIN, "GOOD", "--n_images", "1e400"), "give a whole number"),
-    ((*TRAIN, "GOOD", "--n_images", "0"), "n_images is 0"),
-    ((*TRAIN, "GOOD", "--inner_steps", "0"), "inner_steps is 0"),
-    ((*TRAIN, "GOOD", "--held_out", "-0.5"), "give a share between 0 and 1"),
-    ((*TRAIN, "GOOD", "--mpp", "0"), "mpp"),
-    ((*TRAIN, "GOOD", "--precision", "float8"), "give one of float32, bfloat16"),
-    ((*TRAIN, "GOOD", "--device", ""), "device '' is unknown"),
-    ((*TRAIN, "GOOD", "--device", "cuda:-1"), "device 'cuda:-1'"),
-    ((*TRAIN, "GOOD", "--image_size", "0", "--controller", "constant"), "image_size"),
-    ((*TRAIN, "GOOD", "--image_size", "-32", "--controller", "constant"), "image_size"),
-    ((*TRAIN, "GOOD", "--image_size", "32x", "--controller", "constant"), "is no size"),
-    ((*TRAIN, "GOOD", "--image_size", "1000000", "--controller", "constant"), "image_size"),
-    ((*TRAIN, ""), "needs --data"),
-    (("train", "--out", "", "--data", "GOOD", "--controller", "constant"), "needs --out"),
-    (("fit-snn", "--out", "out"), "needs --data"),
-    (("fit-snn", "--data", "GOOD"), "needs --out"),
-    (("fit-snn", "--data", "GOOD", "--out", "out", "--preset", "papper"), "did you mean 'paper'"),
-    (("fit-snn", "--data", "GOOD", "--out", "out", "--batch_size", "1"), "batch_size is 1"),
-    (("fit-snn", "--data", "GOOD", "--out", "out", "--weights", "nope.safetensors"), "does not exist"),
-    (("fit-snn", "--data", "GOOD", "--out", "out", "--stages", "nope.yaml"), "does not exist"),
-    (("fit-snn", "--data", "GOOD", "--out", "out", "--stages", "."), "is no file"),
-    (("fit-snn", "--data", "GOOD", "--out", "out", "--resume", "--batch_size", "8"), "there is no fit of"),
-    (("fit-snn", "--out", "out", "--resume"), "needs --data"),
-    (("fit-controller", "--out", "out", "--resume"), "there is no fit of"),
-    (("fit-controller", "--out", "out", "--seeds", "0"), "seeds is 0"),
-    (("fit-controller", "--out", "out", "--seed", "-3"), "seed is -3"),
-    (("fit-controller", "--out", "out", "--n_envs", "0"), "n_envs is 0"),
-    (("fit-controller", "--out", "out", "--env", "mixture", "--n_envs", "4"), "n_envs is 4; leave it out"),
-    (("fit-controller", "--out", "out", "--imitate", "cosin"), "did you mean 'cosine'"),
-    (("fit-controller", "--out", "out", "--imitate", "random"), "cannot imitate"),
-    (("fit-controller", "--out", "out", "--algo", "sac", "--imitate", "cosine"), "cannot imitate"),
-    (("generate", "--run", "RUN"), "needs --out"),
-    (("generate", "--out", "g"), "needs --run"),
-    (("generate", "--run", "RUN", "--out", "g", "--n", "-1"), "n is -1"),
-    (("generate", "--run", "RUN", "--out", "g", "--seed", "-1"), "seed is -1"),
-    (("generate", "--run", "RUN", "--out", "g", "--device", "tpu"), "device 'tpu' is unknown"),
-    (("evaluate", "--run", "RUN", "--fake", "GOOD"), "nothing to evaluate"),
-    (("evaluate", "--run", "RUN", "--n", "0"), "n is 0"),
-    (("check-data", "GOOD", "--mpp", "-1"), "mpp"),
-    (("check-data", "GOOD", "extra"), "extra"),
-    (("demo", "--controller", "pretraned"), "did you mean 'pretrained'"),
-    (("demo", "--out", "GOOD"), "is not empty"),
-    (("demo", "--out", ""), "--out is empty"),
-    (("doctor", "now"), "what is 'now'"),
-    (("",), "unknown command ''"),
-    (("--verson",), "unknown command"),
-)
 
 YAMLS: dict[str, tuple[str, str]] = {
     "unclosed": ("g_lr: [unclosed", "'c.yaml' is no readable YAML"),
@@ -370,7 +240,7 @@ def _run_with(text: str | None) -> Write:
 
 
 def _cases() -> Iterator[Case]:
-    for arguments, message in OPTIONS:
+    for arguments, message in COMMANDS:
         yield Case(" ".join(arguments)[-60:], arguments, message)
     for name, (text, message) in YAMLS.items():
         options = ("train", "--config", "c.yaml", "--data", "GOOD", "--out", "out")

@@ -19,7 +19,7 @@ INPUT_SIZE = 128
 """Side in pixels that every image is resized to: at 128 px a thousand patches take under half a minute on
 one CPU core, at the network's own 260 px four times that; 64 and 96 px are faster still but tell the tissue
 in 32-px patches apart less well (linear probe on PCam 0.74 and 0.75 against 0.785)."""
-_REMEDY = f"Give {DEFAULT_EXTRACTOR!r} (offline), a timm name, or NAME=FILE.safetensors with local weights"
+_REMEDY = f"give {DEFAULT_EXTRACTOR!r} (offline), a timm name, or NAME=FILE.safetensors with local weights"
 BATCH_SIZE = 64
 """Images a batch; fixed, so that figures do not depend on it."""
 
@@ -85,7 +85,9 @@ def load_extractor(name_or_path: str = DEFAULT_EXTRACTOR, device: str = "cpu") -
     try:
         backbone = create_backbone(name, pretrained=file if weights else True)
     except ValueError as error:
-        raise ValueError(f"extractor={name_or_path!r} cannot be loaded: {error}. {_REMEDY}") from error
+        raise ValueError(
+            f"extractor={name_or_path!r} cannot be loaded ({str(error).rstrip('.')}); {_REMEDY}"
+        ) from error
     if weights:
         label, digest = f"{name} ({file.name})", hashlib.sha256(file.read_bytes()).hexdigest()
     else:
