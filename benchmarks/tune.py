@@ -63,7 +63,7 @@ def _options() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--env", nargs="+", default=["GridGAN-v0"], help="ids, or the name of a mixture")
     add("--budget", type=int, default=400, help="GANs trained for each of the two baselines of each family")
-    add("--baselines", nargs="+", choices=NAMES, default=NAMES, help="which to search; the other stays")
+    add("--baselines", nargs="+", choices=NAMES, default=list(NAMES), help="which to search; the other stays")
     add("--seed", type=int, default=0, help="seed of candidates and instances")
     add("--reward_weight", action="store_true", help="search it too; it slows images down")
     add("--processes", type=int, default=fitting_processes(), help="processes that train GANs")
