@@ -10,6 +10,8 @@ import pytest
 import agents.baselines.tuned
 from agents.baselines import TunedConstant, TunedSchedule
 from agents.baselines.rule import FORMS
+from agents.baselines.tuned import tuned
+from gan_gym.knobs import DEFAULT_KNOBS
 
 VALUES = {"g_lr": 1e-3, "d_lr": 2e-3, "instance_noise": 0.4, "beta1": 0.5, "r1_gamma": 8.0}
 
@@ -66,3 +68,10 @@ def test_what_ships_says_its_own_forms(tmp_path: Path, monkeypatch: pytest.Monke
         assert at(TunedSchedule(), 1)["g_lr"] == at(TunedConstant(), 1)["g_lr"] == 1e-3
     finally:
         agents.baselines.tuned._read.cache_clear()
+
+
+@pytest.mark.parametrize("networks", ["mlp", "light"])
+@pytest.mark.parametrize("name", ["tuned_constant", "tuned_schedule"])
+def test_what_ships_sets_all_that_a_controller_turns(name: str, networks: str) -> None:
+    """What is imitated leaves no knob to chance."""
+    assert set(DEFAULT_KNOBS) <= set(tuned(name, networks)["values"])
