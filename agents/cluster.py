@@ -5,17 +5,24 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future, wait
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from agents.processes import WorkerDied
 
 logger = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
+
 PATIENCE_S = 10.0
 """Seconds without an answer of its head after which a cluster is lost."""
+LONGER = {"RAY_gcs_rpc_server_reconnect_timeout_s": "86400"}
+"""Seconds after which Ray ends a process whose head is lost, by default 60: less than a validation takes."""
 
 
 class HeadLost(WorkerDied):
@@ -46,6 +53,7 @@ class Cluster:
         host, _, port = str(ray.get_runtime_context().gcs_address).rpartition(":")
         self._head = host, int(port)
         self._silent_since: float | None = None
+        self._lost = False
 
     @classmethod
     def connect(cls, address: str) -> Self:
@@ -65,24 +73,51 @@ class Cluster:
     @property
     def n_cpus(self) -> int:
         """CPU cores of all its machines."""
-        return int(self.ray.cluster_resources().get("CPU", 0))
+        return int(self.patiently(self.ray.cluster_resources).get("CPU", 0))
+
+    def patiently(self, function: Callable[[], Result]) -> Result:
+        """Return what a call to Ray returns that would wait for ever where the head is lost.
+
+        It has a thread of its own, which is left behind then.
+
+        Raises:
+            HeadLost: if the head is lost, now or before.
+            Exception: what the call raises.
+        """
+        if self._lost:
+            self.check_head()
+        called: Future[Result] = Future()
+        threading.Thread(target=_fulfil, args=(called, function), daemon=True).start()
+        while not wait([called], timeout=1.0).done:
+            self.check_head()
+        return called.result()
 
     def check_head(self) -> None:
         """Raise where the head has not answered for a while; to be called again and again until then.
 
         Raises:
-            HeadLost: after `PATIENCE_S` seconds without an answer.
+            HeadLost: after `PATIENCE_S` seconds without an answer, and ever after.
         """
-        try:
-            socket.create_connection(self._head, timeout=2).close()
-            self._silent_since = None
-        except OSError as error:
-            self._silent_since = self._silent_since or time.monotonic()
-            if time.monotonic() - self._silent_since > PATIENCE_S:
-                raise HeadLost(
-                    f"the head of the Ray cluster ({self._head[0]}:{self._head[1]}) is gone, and all workers "
-                    "with it; start the cluster again and resume"
-                ) from error
+        if not self._lost:
+            try:
+                socket.create_connection(self._head, timeout=2).close()
+                self._silent_since = None
+                return
+            except OSError:
+                self._silent_since = self._silent_since or time.monotonic()
+                self._lost = time.monotonic() - self._silent_since > PATIENCE_S
+        if self._lost:
+            raise HeadLost(
+                f"the head of the Ray cluster ({self._head[0]}:{self._head[1]}) is gone, and all workers "
+                "with it; start the cluster again and resume"
+            )
+
+
+def _fulfil(called: Future[Result], function: Callable[[], Result]) -> None:
+    try:
+        called.set_result(function())
+    except BaseException as error:
+        called.set_exception(error)
 
 
 def _join(ray: Any, address: str) -> None:
@@ -90,6 +125,8 @@ def _join(ray: Any, address: str) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         ray.init(address="local", include_dashboard=False, log_to_driver=False, configure_logging=False)
         return
+    for name, value in LONGER.items():
+        os.environ.setdefault(name, value)
     try:
         ray.init(address=address, log_to_driver=False, configure_logging=False)
     except (ConnectionError, ValueError, RuntimeError) as error:

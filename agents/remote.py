@@ -112,13 +112,13 @@ class RayLink:
 
     def _start(self) -> None:
         placement = self.placement
-        host = self._cluster.ray.remote(_Host)
-        self._actor = host.options(
+        host = self._cluster.ray.remote(_Host).options(
             num_cpus=placement.num_cpus,
             num_gpus=placement.num_gpus,
             scheduling_strategy="SPREAD",
             max_restarts=0,
-        ).remote(self._build)
+        )
+        self._actor = self._cluster.patiently(partial(host.remote, self._build))
 
     def send(self, method: str, *args: Any, **kwargs: Any) -> None:
         """Ask for a call of one of the worker's methods; an answer never fetched is dropped."""
@@ -133,7 +133,8 @@ class RayLink:
         steps = sum(method == "step" for method, _, _ in self._since)
         method = self._call[0]
         wanted = method == "reset" or (method == "step" and steps + 1 >= self.placement.snapshot_every)
-        self._sent, self._answer = time.monotonic(), self._actor.answer.remote(self._call, wanted)
+        ask = partial(self._actor.answer.remote, self._call, wanted)
+        self._sent, self._answer = time.monotonic(), self._cluster.patiently(ask)
 
     def receive(self) -> Any:
         """Wait for what the call returns.
@@ -186,7 +187,8 @@ class RayLink:
         self.close()
         self._start()
         self._sent = time.monotonic()
-        self._wait(self._actor.go_on.remote(self._state, [*self._attributes, *self._since]))
+        calls = [*self._attributes, *self._since]
+        self._wait(self._cluster.patiently(partial(self._actor.go_on.remote, self._state, calls)))
         self._ask()
 
     def _remember(self, call: Call, state: Any) -> None:
@@ -205,7 +207,7 @@ class RayLink:
         """End the worker, whatever it is doing; nothing happens the second time."""
         if self._actor is not None:
             with suppress(Exception):
-                self._cluster.ray.kill(self._actor)
+                self._cluster.patiently(partial(self._cluster.ray.kill, self._actor))
             self._actor = None
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -33,20 +34,27 @@ N = 3
 
 
 @pytest.fixture(scope="module")
-def machines() -> Iterator[tuple[Any, list[Any]]]:
+def settings() -> Iterator[None]:
+    """Ray's workers are as important as other processes, which would starve them on a busy machine."""
+    ours = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "RAY_worker_niceness": "0"}
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ |= ours
+    yield
+    for name, value in before.items():
+        os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+@pytest.fixture(scope="module")
+def machines(settings: None) -> Iterator[tuple[Any, list[Any]]]:
     """A cluster whose head trains nothing, and its two other machines."""
     from ray.cluster_utils import Cluster as Machines
 
-    before = {name: os.environ.get(name) for name in ("RAY_USAGE_STATS_ENABLED", "RAY_AUTH_MODE")}
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
     cluster = Machines(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
     ray.init(address=cluster.address, log_to_driver=False, configure_logging=False)
     yield cluster, nodes
     ray.shutdown()
     cluster.shutdown()
-    for name, value in before.items():
-        os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 @pytest.fixture(scope="module")
@@ -178,9 +186,7 @@ def test_a_worker_that_is_lost_again_and_again_is_an_error(
     started.close()
 
 
-def test_a_head_that_is_lost_ends_a_training_that_can_be_resumed(
-    machines: tuple[Any, list[Any]], tmp_path: Path
-) -> None:
+def test_a_head_that_is_lost_ends_a_training_that_can_be_resumed(settings: None, tmp_path: Path) -> None:
     from ray.cluster_utils import Cluster as Machines
 
     cluster = Machines(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
@@ -225,25 +231,50 @@ def test_a_population_continues_bit_for_bit_from_its_snapshot() -> None:
         assert repr(ours[3]) == repr(theirs[3])
 
 
-def test_a_head_is_lost_after_it_was_silent_for_a_while_however_late_it_is_asked(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A cluster is asked only where an answer is slow: the silence counts from the first question."""
-    cluster = Cluster.__new__(Cluster)
-    cluster._head, cluster._silent_since = ("127.0.0.1", 1), None
-    now = [1000.0]
-    monkeypatch.setattr("agents.cluster.time.monotonic", lambda: now[0])
+@pytest.fixture
+def headless(monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """A cluster whose head refuses to answer."""
 
     def silent(*_: Any, **__: Any) -> None:
         raise ConnectionRefusedError
 
     monkeypatch.setattr("agents.cluster.socket.create_connection", silent)
+    cluster = Cluster.__new__(Cluster)
+    cluster._head, cluster._silent_since, cluster._lost = ("127.0.0.1", 1), None, False
+    return cluster
+
+
+def test_a_head_is_lost_after_it_was_silent_for_a_while_however_late_it_is_asked(
+    headless: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster is asked only where an answer is slow: the silence counts from the first question."""
+    now = [1000.0]
+    monkeypatch.setattr("agents.cluster.time.monotonic", lambda: now[0])
     for passed in (0.0, PATIENCE_S / 2, PATIENCE_S / 2):
         now[0] += passed
-        cluster.check_head()
+        headless.check_head()
     now[0] += 0.1
     with pytest.raises(HeadLost, match="start the cluster again and resume"):
-        cluster.check_head()
+        headless.check_head()
+
+
+def test_a_call_that_waits_for_a_lost_head_is_left_behind(
+    headless: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agents.cluster.PATIENCE_S", 0.0)
+    answered, done = threading.Event(), list[int]()
+    with pytest.raises(HeadLost):
+        headless.patiently(answered.wait)
+    with pytest.raises(HeadLost):  # and what would wait now is not begun
+        headless.patiently(lambda: done.append(1))
+    answered.set()
+    assert not done
+
+
+def test_a_call_that_answers_is_as_without_patience(headless: Cluster) -> None:
+    assert headless.patiently(lambda: 3) == 3
+    with pytest.raises(ZeroDivisionError):
+        headless.patiently(lambda: 1 / 0)
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
