@@ -7,7 +7,9 @@ has finished is not repeated. `--agents` takes shipped names, folders of control
 `seed_1`, ... is one agent trained with several seeds), `NAME=FOLDER,FOLDER` for the same with folders
 elsewhere, and names of `ALGOS`, which are trained on the spot, once for each of `--seeds`, and kept in
 `DIR/controllers`. All meet the same instances. `--setting` takes any of `benchmarks/settings.py`, each a
-section of the table.
+section of the table. `--ray` trains the GANs on a cluster instead of on this machine's cores.
+
+Exit codes: 0 done; 2 the input is wrong; 85 the cluster was lost: the same call goes on.
 """
 
 from __future__ import annotations
@@ -16,20 +18,25 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
 
+from agents.algorithms import ALGOS
 from agents.environments import check_id
+from agents.processes import WorkerDied
+from agents.stopping import EXIT_RESUMABLE
 from benchmarks import contestants
 from benchmarks.comparison_plot import plot
 from benchmarks.comparison_rows import Comparison, run
 from benchmarks.comparison_summary import summarise
 from benchmarks.comparison_table import to_table
 from benchmarks.contestants import Training
-from benchmarks.playing import Row, fitting_processes
+from benchmarks.playing import Play, Row, fitting_processes, players
 from benchmarks.provenance import command, commit
 from benchmarks.settings import SETTINGS, arguments
+from benchmarks.sweeping import cluster_players, train_on_cluster
 from gan_gym.instances import INSTANCES
 
 QUICK = {"seeds": 1, "episodes": 8, "total_timesteps": 640, "fraction": 0.0005}
@@ -48,6 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except WorkerDied as error:
+        print(f"error: {error}; {options.out} holds what is done", file=sys.stderr)
+        return EXIT_RESUMABLE
     out, summary = Path(options.out), summarise(rows)
     focus = list(dict.fromkeys(row["agent"] for row in rows if row["agent"] not in options.baselines))
     (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
@@ -80,6 +90,8 @@ def _options() -> argparse.ArgumentParser:
     add("--env_kwargs", type=json.loads, default={}, help="further arguments of the environment, as JSON")
     add("--fraction", type=float, default=1.0, help="share of a published run, in settings that follow one")
     add("--processes", type=int, default=fitting_processes(), help="processes that train GANs")
+    add("--ray", metavar="ADDRESS", help="train them on a Ray cluster: local, auto or HOST:PORT")
+    add("--gpus", type=float, default=0.0, help="share of a GPU that each task of the cluster holds")
     quick = ", ".join(f"{name} {value}" for name, value in QUICK.items())
     add("--quick", action="store_true", help=f"at most: {quick}")
     return parser
@@ -105,14 +117,22 @@ def compare(options: argparse.Namespace, command_line: str) -> list[Row]:
     contestants.check(options.agents, options.baselines, training)
     own = {"instances": options.instances, **options.env_kwargs}
     settings = {name: arguments(name, options.env, own, options.fraction) for name in options.setting}
+
+    def play_with(n_batches: int) -> AbstractContextManager[Play]:
+        if options.ray and n_batches:
+            return cluster_players(options.ray, options.gpus)
+        return players(min(options.processes, n_batches))
+
     out.mkdir(parents=True, exist_ok=True)
+    if options.ray:
+        train_on_cluster(options.ray, training, [name for name in options.agents if name in ALGOS])
     comparison = Comparison(
         env=options.env,
         settings=settings,
         contestants=contestants.find(options.agents, options.baselines, training),
         seeds=range(options.seed_offset, options.seed_offset + options.episodes),
         judged=options.env.removeprefix("gan_gym:") == "HistoGAN-v0",
-        n_processes=options.processes,
+        players=play_with,
         provenance={"commit": commit(), "command": command_line},
     )
     return run(comparison, out / "results.jsonl")

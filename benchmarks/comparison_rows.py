@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from agents.environments import make_one
 from agents.evaluation import n_envs_for
 from benchmarks.contestants import Contestant
 from benchmarks.lookahead import find
-from benchmarks.playing import Batch, Row, players
+from benchmarks.playing import Batch, Play, Row
 from benchmarks.settings import SETTINGS
 
 
@@ -33,8 +34,8 @@ class Comparison:
     """Seeds of the resets: the instances."""
     judged: bool
     """Whether KID to patches kept from training is measured."""
-    n_processes: int
-    """Processes that train GANs."""
+    players: Callable[[int], AbstractContextManager[Play]]
+    """Gives what trains GANs, told how many batches there are."""
     provenance: Mapping[str, str]
     """`commit` and `command`, for the rows."""
 
@@ -74,8 +75,10 @@ def run(comparison: Comparison, file: Path) -> list[Row]:
     missing = [(cell, seed) for cell in cells for seed in comparison.seeds if (*cell.key, seed) not in done]
     batches = list(_batches(missing, cells, comparison))
     total = len(cells) * len(comparison.seeds)
-    n_processes = min(comparison.n_processes, len(batches))
-    with players(n_processes) as play, tqdm(total=total, initial=total - len(missing), unit="GAN") as bar:
+    with (
+        comparison.players(len(batches)) as play,
+        tqdm(total=total, initial=total - len(missing), unit="GAN") as bar,
+    ):
         for played in play(batches):
             new = [_row(row, cells[int(row["agent"])], comparison) for row in played]
             append_rows(file, new)

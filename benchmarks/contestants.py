@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,28 +68,53 @@ class Training:
         Raises:
             ValueError: if there is one, trained otherwise.
         """
-        folder = self.folder / algo / f"seed_{seed}"
-        asked = {
+        if not self._is_there(algo, seed):
+            self.keep(algo, seed, self.learnt(algo, seed, progress=True))
+        elif (found := Controller.load(self._folder(algo, seed)).card.get("asked")) != self._asked:
+            raise ValueError(
+                f"'{self._folder(algo, seed)}' was trained otherwise ({found}); give another --out"
+            )
+        return str(self._folder(algo, seed))
+
+    def missing(self, algos: Iterable[str]) -> list[tuple[str, int]]:
+        """Return the algorithms and seeds that are not trained yet."""
+        return [(algo, seed) for algo in algos for seed in self.seeds if not self._is_there(algo, seed)]
+
+    def learnt(
+        self, algo: str, seed: int, *, n_processes: int | None = None, progress: bool = False
+    ) -> Controller:
+        """Train an algorithm, on as many processes as `agents.train` takes unless it is said how many."""
+        controller = train(
+            algo,
+            self.env,
+            self.total_timesteps,
+            n_envs=self.n_envs,
+            n_processes=n_processes,
+            seed=seed,
+            env_kwargs=dict(self.env_kwargs),
+            progress=progress,
+        )
+        controller.card["asked"] = self._asked
+        return controller
+
+    def keep(self, algo: str, seed: int, controller: Controller) -> None:
+        """Save a controller where it is looked for."""
+        with new_folder(self._folder(algo, seed)) as part:
+            controller.save(part)
+
+    def _folder(self, algo: str, seed: int) -> Path:
+        return self.folder / algo / f"seed_{seed}"
+
+    def _is_there(self, algo: str, seed: int) -> bool:
+        return (self._folder(algo, seed) / "controller.json").is_file()
+
+    @property
+    def _asked(self) -> dict[str, Any]:
+        return {
             "environment": self.env,
             "total_timesteps": self.total_timesteps,
             "env_kwargs": dict(self.env_kwargs),
         }
-        if not (folder / "controller.json").is_file():
-            controller = train(
-                algo,
-                self.env,
-                self.total_timesteps,
-                n_envs=self.n_envs,
-                seed=seed,
-                env_kwargs=dict(self.env_kwargs),
-                progress=True,
-            )
-            controller.card["asked"] = asked
-            with new_folder(folder) as part:
-                controller.save(part)
-        elif (found := Controller.load(folder).card.get("asked")) != asked:
-            raise ValueError(f"'{folder}' was trained otherwise ({found}); give another --out")
-        return str(folder)
 
 
 def check(agents: Sequence[str], baselines: Sequence[str], training: Training) -> None:
