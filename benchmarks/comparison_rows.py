@@ -16,6 +16,7 @@ from agents.environments import make_one
 from agents.evaluation import n_envs_for
 from benchmarks.contestants import Contestant
 from benchmarks.lookahead import find
+from benchmarks.pbt import POPULATIONS
 from benchmarks.playing import Batch, Play, Row
 from benchmarks.settings import SETTINGS
 
@@ -129,18 +130,25 @@ def _check_continues(rows: Sequence[Row], cells: Sequence[_Cell], comparison: Co
 def _batches(
     missing: Sequence[tuple[_Cell, int]], cells: Sequence[_Cell], comparison: Comparison
 ) -> Iterator[Batch]:
-    """Share the runs out over batches of agents that turn the same knobs in the same setting."""
-    knobs = {cell.key: find(cell.agent).knobs for cell in cells}
+    """Share the runs out over batches of agents that turn the same knobs in the same setting.
+
+    A population takes the places of several GANs, and has batches of its own.
+    """
+    alike: dict[str, Any] = {
+        agent: agent if agent in POPULATIONS else find(agent).knobs
+        for agent in {cell.agent for cell in cells}
+    }
     groups: dict[tuple[str, Any], list[tuple[str, str, int]]] = defaultdict(list)
     for cell, seed in missing:
         run = str(cells.index(cell)), cell.agent, seed
-        groups[cell.setting, knobs[cell.key]].append(run)
-    for (setting, _), runs in groups.items():
+        groups[cell.setting, alike[cell.agent]].append(run)
+    for (setting, of), runs in groups.items():
         kwargs = comparison.settings[setting]
         trial = make_one(comparison.env, **kwargs)
         n_envs = SETTINGS[setting].n_envs or n_envs_for(trial)
-        for first in range(0, len(runs), n_envs):
-            part = runs[first : first + n_envs]
+        n_runs = max(1, n_envs // POPULATIONS[of].n_members) if of in POPULATIONS else n_envs
+        for first in range(0, len(runs), n_runs):
+            part = runs[first : first + n_runs]
             yield Batch(comparison.env, kwargs, part, n_envs, comparison.judged)
 
 

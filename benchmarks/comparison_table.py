@@ -45,6 +45,11 @@ def _head(setting: str, of: Mapping[str, Sequence[Row]]) -> str:
             f" Real data reaches {first['real_modes']:.4g} modes, {first['real_modes20']:.4g} with 20 "
             f"samples, {100 * first['real_hq']:.1f} %HQ."
         )
+    if any(row["inner_steps_spent"] != row["inner_steps"] for row in rows):
+        text += (
+            " An oracle or a population trains several GANs for one: all their updates are charged to it "
+            "(updates spent)."
+        )
     return text + "\n"
 
 

@@ -16,10 +16,13 @@ from agents.environments import check_id
 from agents.mixtures import MIXTURES
 from agents.run_folder import new_folder
 from agents.training import train
-from benchmarks.lookahead import KNOWN
+from benchmarks.lookahead import AGENTS
+from benchmarks.pbt import POPULATIONS
 from gan_gym.names import lookup
 
 SEED_FOLDER = re.compile(r"seed_(\d+)")
+KNOWN: Mapping[str, object] = {**AGENTS, **POPULATIONS}
+"""All that a comparison takes as a baseline."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class Contestant:
     name: str
     """Name in rows and tables."""
     agents: Mapping[int, str]
-    """What `lookahead.find` takes, by the seed of its training; 0 for what was never trained."""
+    """What `lookahead.find` takes, or one of `POPULATIONS`, by the seed of its training; 0 for what was never
+    trained."""
 
     def origin(self, seed: int) -> str:
         """Return the digest by which a controller can be told from others; `""` for a rule."""

@@ -69,8 +69,8 @@ ORACLES: dict[str, Callable[[], Agent]] = {
     "lookahead_8": partial(Lookahead, horizon=8),
 }
 """What is compared beside the baselines, by name; the longer horizon costs some eighty GANs for one."""
-KNOWN = {**BASELINES, **ORACLES}
-"""All that a comparison takes as a baseline."""
+AGENTS = {**BASELINES, **ORACLES}
+"""All agents that need no training."""
 
 
 def find(name: str) -> Agent:

@@ -15,10 +15,12 @@ import torch
 
 from agents.acting import Agent
 from agents.cores import usable_cores
-from agents.evaluation import Measure, knobs_for, make_vector, play
+from agents.evaluation import Episode, Measure, knobs_for, make_vector, play
 from benchmarks.ceilings import ceiling, half_of_modes
 from benchmarks.judge import keep_for_judge
 from benchmarks.lookahead import find
+from benchmarks.pbt import PBT, POPULATIONS
+from benchmarks.pbt import play as pbt_play
 from gan_gym.envs.histogan import HistoGANEnv
 from gan_gym.envs.vector import GANVectorEnv
 
@@ -36,7 +38,8 @@ class Batch:
     kwargs: Mapping[str, Any]
     """Its arguments, JSON-able."""
     runs: Sequence[tuple[str, Agent | str, int]]
-    """Name, agent (or what `lookahead.find` takes) and seed of the reset, one a GAN."""
+    """Name, agent (or what `lookahead.find` takes, or one of `POPULATIONS`, then of all) and seed of the
+    reset, one a GAN."""
     n_envs: int | None = None
     """GANs under way at a time; `None` as `agents.evaluate`."""
     judged: bool = False
@@ -53,6 +56,11 @@ class _Stage:
     """What real data reaches."""
     half: float
     """Modes below which half of all are lost; 0 where they are not counted."""
+
+    def row(self, episode: Episode) -> Row:
+        """Return the row of an episode."""
+        failed = episode.end != "budget" or 0 <= episode.modes < self.half
+        return {**episode.as_dict(), "failed": failed, **self.known}
 
 
 @lru_cache(maxsize=4)
@@ -78,18 +86,26 @@ def play_batch(batch: Batch) -> list[Row]:
     or with less than half of the modes where these are counted), and where they are, what real data reaches:
     `real_modes`, `real_modes20`, `real_hq`.
     """
+    populations = [
+        (name, POPULATIONS[agent], seed)
+        for name, agent, seed in batch.runs
+        if isinstance(agent, str) and agent in POPULATIONS
+    ]
+    if populations:
+        return _play_populations(batch, populations)
     runs = [(name, find(a) if isinstance(a, str) else a, seed) for name, a, seed in batch.runs]
     arguments = {**knobs_for(runs[0][1], dict(batch.kwargs)), **batch.kwargs}
     key = json.dumps(arguments, sort_keys=True)
     stage = _stage(batch.env, key, batch.n_envs, len(runs), batch.judged)
-    return [
-        {
-            **episode.as_dict(),
-            "failed": episode.end != "budget" or 0 <= episode.modes < stage.half,
-            **stage.known,
-        }
-        for episode in play(stage.vector, batch.env, runs, stage.measures)
-    ]
+    return [stage.row(episode) for episode in play(stage.vector, batch.env, runs, stage.measures)]
+
+
+def _play_populations(batch: Batch, runs: Sequence[tuple[str, PBT, int]]) -> list[Row]:
+    """Train equal populations side by side."""
+    pbt, n = runs[0][1], sum(pbt.n_members for _, pbt, _ in runs)
+    key = json.dumps(pbt.arguments(batch.env, batch.kwargs), sort_keys=True)
+    stage = _stage(batch.env, key, n, n, batch.judged)
+    return [stage.row(episode) for episode in pbt_play(stage.vector, batch.env, runs, stage.measures)]
 
 
 Play = Callable[[Sequence[Batch]], Iterator[list[Row]]]

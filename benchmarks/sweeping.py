@@ -18,6 +18,7 @@ from agents.controller import Controller
 from agents.processes import WorkerDied
 from benchmarks.contestants import Training
 from benchmarks.lookahead import find
+from benchmarks.pbt import POPULATIONS
 from benchmarks.playing import Batch, Play, play_batch
 
 logger = logging.getLogger(__name__)
@@ -151,7 +152,8 @@ def _check_head_patiently(cluster: Cluster) -> None:
 
 
 def _packed(batch: Batch) -> Batch:
-    """Return a batch with its agents in place of their names and folders."""
-    agents = {agent: find(agent) for _, agent, _ in batch.runs if isinstance(agent, str)}
-    runs = [(name, agents[a] if isinstance(a, str) else a, seed) for name, a, seed in batch.runs]
+    """Return a batch with its agents in place of their names and folders; populations have no others."""
+    named = {a for _, a, _ in batch.runs if isinstance(a, str) and a not in POPULATIONS}
+    agents = {agent: find(agent) for agent in named}
+    runs = [(name, agents.get(a, a) if isinstance(a, str) else a, seed) for name, a, seed in batch.runs]
     return replace(batch, runs=runs)

@@ -80,7 +80,7 @@ def test_rows_equal_those_of_this_machine_and_none_is_made_twice(
     monkeypatch.chdir(tmp_path)
     Controller.load("pretrained").save(Path("mine"))
     asked = ("--setting", "default", "outside", "larger")
-    names: dict[str, tuple[str, ...]] = {"agents": ("mine",), "baselines": ("constant", "random")}
+    names: dict[str, tuple[str, ...]] = {"agents": ("mine",), "baselines": ("random", "pbt")}
     assert compare(Path("here"), *asked, **names) == 0
     assert compare(Path("there"), *asked[:2], **names) == 0
     before = Path("there/results.jsonl").read_text()
