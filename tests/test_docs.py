@@ -32,6 +32,7 @@ from agents.planning import REWARD_MODELS
 from agents.verdict import State
 from benchmarks.contestants import KNOWN
 from benchmarks.faults import patches
+from benchmarks.pbt import POPULATIONS
 from benchmarks.quality_runs import DIFFUSION, FORMS
 from benchmarks.reference_models import REFERENCE_MODELS
 from benchmarks.settings import SETTINGS
@@ -83,7 +84,7 @@ TABLES: list[tuple[str, str, Iterable[str]]] = [
     ("docs/rl.md", "Observations", GROUPS),
     ("docs/rl.md", "Rewards", REWARDS),
     ("docs/rl.md", "Instances: train, validation, test", INSTANCES),
-    ("docs/rl.md", "Baselines", (*BASELINES, "lookahead")),
+    ("docs/rl.md", "Baselines", (*BASELINES, "lookahead", *POPULATIONS)),
 ]
 """Page, heading, and the names that the first column of the table below it holds."""
 
