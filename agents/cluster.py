@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -111,6 +113,20 @@ class Cluster:
                 f"the head of the Ray cluster ({self._head[0]}:{self._head[1]}) is gone, and all workers "
                 "with it; start the cluster again and resume"
             )
+
+
+def end_without_ray(code: int) -> None:
+    """Have this process end, once it does, with `code` and before Ray is run down.
+
+    Where its head is lost, Ray waits for seconds then, and may end the process with 1.
+    """
+
+    def end() -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+    atexit.register(end)  # runs before what was registered earlier
 
 
 def _fulfil(called: Future[Result], function: Callable[[], Result]) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 
-from agents.cluster import HeadLost
+from agents.cluster import HeadLost, end_without_ray
 from agents.config import FitControllerConfig
 from agents.controller import Controller
 from agents.fit_checkpoints import check_stopped, fit_folder, under_way
 from agents.run_folder import check_new, new_folder
+from agents.stopping import EXIT_RESUMABLE
 from agents.training import train
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ def run_fit_controller(config: FitControllerConfig) -> int:
             controllers = [_fitted(config, out, seed) for seed in seeds]
         except HeadLost as error:  # nothing is wrong here: it goes on where there is a cluster again
             logger.warning("%s", error)
+            end_without_ray(EXIT_RESUMABLE)
             raise KeyboardInterrupt from error
         best = max(controllers, key=lambda controller: controller.card["validation"]["quality"])
         with new_folder(out) as part:

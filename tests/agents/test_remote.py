@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,13 +44,26 @@ def settings() -> Iterator[None]:
         os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
+def _started(start: Callable[..., Any], **kwargs: Any) -> Any:
+    """Start a cluster or a machine of it; on a busy machine Ray may give up too soon."""
+    for _ in range(4):
+        try:
+            return start(**kwargs)
+        except Exception as error:
+            if "timed out during startup" not in str(error):
+                raise
+            failed = error
+    raise failed
+
+
 @pytest.fixture(scope="module")
 def machines(settings: None) -> Iterator[tuple[Any, list[Any]]]:
     """A cluster whose head trains nothing, and its two other machines."""
     from ray.cluster_utils import Cluster as Machines
 
-    cluster = Machines(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+    head = {"num_cpus": 0, "include_dashboard": False}
+    cluster = _started(Machines, initialize_head=True, head_node_args=head)
+    nodes = [_started(cluster.add_node, num_cpus=1) for _ in range(2)]
     ray.init(address=cluster.address, log_to_driver=False, configure_logging=False)
     yield cluster, nodes
     ray.shutdown()
@@ -189,7 +202,8 @@ def test_a_worker_that_is_lost_again_and_again_is_an_error(
 def test_a_head_that_is_lost_ends_a_training_that_can_be_resumed(settings: None, tmp_path: Path) -> None:
     from ray.cluster_utils import Cluster as Machines
 
-    cluster = Machines(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    head = {"num_cpus": 1, "include_dashboard": False}
+    cluster = _started(Machines, initialize_head=True, head_node_args=head)
     options = {
         "env": "GridGAN-v0",
         "n_envs": 2,
