@@ -144,8 +144,9 @@ def _join(ray: Any, address: str) -> None:
     for name, value in LONGER.items():
         os.environ.setdefault(name, value)
     try:
+        _knock(address)
         ray.init(address=address, log_to_driver=False, configure_logging=False)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise ValueError(
             f"there is no Ray cluster at '{address}' ({' '.join(str(error).split())[:150]}); start one with "
             "ray start --head, or give 'local'"
@@ -156,3 +157,10 @@ def _join(ray: Any, address: str) -> None:
             "code on all its machines; start it, and this, with RAY_AUTH_MODE=token (docs/clusters.md)",
             address,
         )
+
+
+def _knock(address: str) -> None:
+    """Raise where nobody answers at `HOST:PORT`; Ray itself would knock for a minute."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()

@@ -138,6 +138,10 @@ COMMANDS: tuple[tuple[tuple[str, ...], str], ...] = (
         ("fit-controller", "--out", "out", "--ray", "6379", "--workers", "1"),
         "there is no Ray cluster at '6379'",
     ),
+    (
+        ("fit-controller", "--out", "out", "--ray", "127.0.0.1:9", "--workers", "1"),
+        "there is no Ray cluster at",
+    ),
     (("evaluate", "--run", "nope/best"), "does not exist"),
     (("evaluate", "--real", "GOOD", "--fake", "GOOD", "--extractor", "resnet=w.safetensors"), "unknown timm"),
     (
