@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -11,19 +10,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
-
 from agents.cluster import Cluster
+from agents.hosts import Call, end_host, start_host
 from agents.population import Moves
 from agents.processes import WorkerDied
+from agents.shared_patches import share_patches
+from agents.spares import Spare
 from agents.workers import Kind, Worker, WorkersVecEnv
 
 logger = logging.getLogger(__name__)
 
 N_RESTARTS = 3
 """Times a worker is started anew for one answer; a fourth loss is an error."""
-Call = tuple[str, tuple[Any, ...], dict[str, Any]]
-"""A method's name and arguments."""
 
 
 @dataclass(frozen=True)
@@ -42,44 +40,14 @@ class Placement:
     """Seconds that an answer may take; after that the worker counts as hung."""
     snapshot_every: int = 10
     """Env steps between two snapshots of its GANs: what a worker that is lost has to train again at most."""
+    spare: bool = True
+    """Keep one process ready to be the next worker that is lost, in half a gigabyte of some machine's memory;
+    not where workers hold GPUs, which a process cannot get later."""
 
     def __post_init__(self) -> None:
         for name, least in (("num_cpus", 0), ("num_gpus", 0), ("deadline_s", 1e-3), ("snapshot_every", 1)):
             if not getattr(self, name) >= least:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; give a number >= {least}")
-
-
-class _Host:
-    """A `Worker` where it lives: a Ray actor."""
-
-    def __init__(self, build: Callable[[], Worker]) -> None:
-        torch.set_num_threads(1)
-        self._build = build
-        self._made: Worker | None = None
-
-    @property
-    def _worker(self) -> Worker:
-        """The worker; made at the first call, which raises what is wrong with its arguments."""
-        if self._made is None:
-            self._made = self._build()
-        return self._made
-
-    def answer(self, call: Call, snapshot: bool) -> tuple[Any, Any]:
-        """Return what a call returns, and the worker's state after it where it is asked for."""
-        method, args, kwargs = call
-        value = getattr(self._worker, method)(*args, **kwargs)
-        return value, self._worker.snapshot() if snapshot else None
-
-    def go_on(self, state: Any, calls: Sequence[Call]) -> None:
-        """Take up the work of a worker that was lost: its last state, and what it did since."""
-        if state is not None:
-            self._worker.restore(state)
-        for call in calls:
-            self.answer(call, False)
-
-    def pid(self) -> int:
-        """Return the process it lives in."""
-        return os.getpid()
 
 
 class RayLink:
@@ -94,31 +62,39 @@ class RayLink:
         build: makes the worker there; picklable.
         name: what it is called in messages.
         placement: what it is given.
+        spare: may be ready to be this worker once it is lost.
+        images: what the cluster knows its patches by (`shared_patches`), or `None`.
     """
 
     def __init__(
-        self, cluster: Cluster, build: Callable[[], Worker], name: str, placement: Placement
+        self,
+        cluster: Cluster,
+        build: Callable[[], Worker],
+        name: str,
+        placement: Placement,
+        spare: Spare,
+        images: Any = None,
     ) -> None:
         self.name, self.placement, self.n_restarts = name, placement, 0
-        self._cluster, self._build = cluster, build
+        self._cluster, self._build, self._spare, self._images = cluster, build, spare, images
         self._state: Any = None
         self._since: list[Call] = []
         """Calls since the last snapshot, which a new worker repeats."""
         self._attributes: list[Call] = []
         """Attributes that were set; no snapshot holds them."""
         self._call: Call | None = None
-        self._actor: Any = None
-        self._start()
+        self._actor = self._new()
 
-    def _start(self) -> None:
+    def _new(self) -> Any:
         placement = self.placement
-        host = self._cluster.ray.remote(_Host).options(
+        return start_host(
+            self._cluster,
+            self._build,
+            self._images,
             num_cpus=placement.num_cpus,
             num_gpus=placement.num_gpus,
             scheduling_strategy="SPREAD",
-            max_restarts=0,
         )
-        self._actor = self._cluster.patiently(partial(host.remote, self._build))
 
     def send(self, method: str, *args: Any, **kwargs: Any) -> None:
         """Ask for a call of one of the worker's methods; an answer never fetched is dropped."""
@@ -185,11 +161,13 @@ class RayLink:
         """Start the worker anew, bring it to where it was, and ask again."""
         self.n_restarts += 1
         self.close()
-        self._start()
-        self._sent = time.monotonic()
+        self._actor = self._spare.take() or self._new()
         calls = [*self._attributes, *self._since]
-        self._wait(self._cluster.patiently(partial(self._actor.go_on.remote, self._state, calls)))
+        self._sent = time.monotonic()
+        work = self._build, self._images, self._state, calls
+        self._wait(self._cluster.patiently(partial(self._actor.take_over.remote, *work)))
         self._ask()
+        self._spare.start()
 
     def _remember(self, call: Call, state: Any) -> None:
         if call[0] == "call" and call[1][:1] == ("set_attr",):
@@ -205,10 +183,8 @@ class RayLink:
 
     def close(self) -> None:
         """End the worker, whatever it is doing; nothing happens the second time."""
-        if self._actor is not None:
-            with suppress(Exception):
-                self._cluster.patiently(partial(self._cluster.ray.kill, self._actor))
-            self._actor = None
+        end_host(self._cluster, self._actor)
+        self._actor = None
 
 
 def _reason(error: Exception) -> str:
@@ -240,19 +216,26 @@ class RayVecEnv(WorkersVecEnv):
         address: str = "auto",
         placement: Placement | None = None,
     ) -> None:
-        cluster = Cluster.connect(address)
-        shares = [(kind, n) for kind in kinds for n in kind.shares]
+        cluster, placement = Cluster.connect(address), placement or Placement()
+        self.spare = Spare(cluster, wanted=placement.spare and placement.num_gpus == 0)
+        stored = [(kind, share_patches(cluster, kind)) for kind in kinds]
+        shares = [(kind, images, n) for kind, images in stored for n in kind.shares]
         self.remote: list[RayLink] = []
-        for i, (kind, n) in enumerate(shares):
+        for i, (kind, images, n) in enumerate(shares):
             name = f"remote worker {i + 1} of {len(shares)}"
             build = partial(Worker, kind.env_id, n, moves, kind.kwargs)
-            self.remote.append(RayLink(cluster, build, name, placement or Placement()))
+            self.remote.append(RayLink(cluster, build, name, placement, self.spare, images))
         try:
-            super().__init__(self.remote, [n for _, n in shares])
+            super().__init__(self.remote, [n for _, _, n in shares])
+            self.spare.start()
         except BaseException:
-            for link in self.remote:
-                link.close()
+            self.close()
             raise
+
+    def close(self) -> None:
+        """End all workers, and the spare; nothing happens the second time."""
+        super().close()
+        self.spare.close()
 
     @property
     def n_restarts(self) -> int:

@@ -108,8 +108,16 @@ class HistoGANEnv(GANEnv):
     def on_patches(cls, patches: PatchSet, **kwargs: Any) -> Self:
         """Make an environment on patches in memory; `kwargs` as in `gym.make`, without `data`."""
         env = cls(image_size=patches.image_size, **kwargs)
-        env._problem = patch_problem(patches, env._problem_arguments["reward_model"], env.device)
+        env.use(patches)
         return env
+
+    def use(self, patches: PatchSet) -> None:
+        """Generate these patches, whatever `data` says."""
+        self._problem = patch_problem(patches, self._problem_arguments["reward_model"], self.device)
+
+    def load(self) -> PatchSet:
+        """Return the patches that `data` says."""
+        return load_patches(self._problem_arguments["data"], self._problem_arguments["image_size"]).patches
 
     def build_problem(self) -> Problem:
         """Return the patches and their scorer."""

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from stable_baselines3.common.vec_env import VecEnvWrapper
 
 import agents
 from agents.cluster import PATIENCE_S, Cluster, HeadLost
@@ -137,6 +138,36 @@ def test_a_worker_killed_within_a_step_comes_back(
     assert "remote worker 1 of 2 was lost" in caplog.text
 
 
+def _spare_pid(env: RayVecEnv) -> int:
+    """Wait until the spare is ready; return its process."""
+    deadline = time.monotonic() + 120
+    while (pid := env.spare.pid()) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    return pid
+
+
+def test_a_spare_takes_over_from_a_worker_that_was_killed(started: RayVecEnv, local: WorkersVecEnv) -> None:
+    """Without the import of anything, so soon; and another spare is there for the next."""
+    before, spare = _begin(started, local), _spare_pid(started)
+    _assert_steps_equal(started, local, _actions(3)[:1])
+    os.kill(started.remote[0].pid(), signal.SIGKILL)
+    began = time.monotonic()
+    _assert_steps_equal(started, local, _actions(3)[1:])
+    assert time.monotonic() - began < 20
+    assert started.remote[0].pid() == spare
+    assert started.n_restarts == before + 1
+    assert _spare_pid(started) != spare
+
+
+def test_a_spare_that_is_dead_is_not_used(started: RayVecEnv, local: WorkersVecEnv) -> None:
+    before, spare = _begin(started, local), _spare_pid(started)
+    for pid in (spare, started.remote[0].pid()):
+        os.kill(pid, signal.SIGKILL)
+    _assert_steps_equal(started, local, _actions(2))
+    assert started.n_restarts == before + 1
+
+
 def test_a_worker_that_hangs_is_given_up_and_comes_back(
     started: RayVecEnv, local: WorkersVecEnv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,15 +207,72 @@ def test_what_a_call_raises_there_is_raised_here(started: RayVecEnv) -> None:
     assert started.n_restarts == before
 
 
-def test_a_machine_that_is_lost_is_survived(
+class Disturbed(VecEnvWrapper):
+    """Do something right after an env step was asked for, by its number from 1."""
+
+    def __init__(self, venv: RayVecEnv, what: dict[int, Callable[[], object]]) -> None:
+        super().__init__(venv)
+        self.what, self.n_steps = what, 0
+
+    def reset(self) -> Any:
+        return self.venv.reset()
+
+    def step_async(self, actions: np.ndarray) -> None:
+        self.venv.step_async(actions)
+        self.n_steps += 1
+        self.what.get(self.n_steps, lambda: None)()
+
+    def step_wait(self) -> Any:
+        return self.venv.step_wait()
+
+
+def test_a_controller_is_the_same_whatever_is_lost_while_it_is_trained(
     started: RayVecEnv, local: WorkersVecEnv, machines: tuple[Any, list[Any]]
 ) -> None:
+    """A worker is killed, then a machine is taken away, and the policy still ends bit for bit as without."""
     cluster, nodes = machines
-    before = _begin(started, local)
-    _assert_steps_equal(started, local, _actions(1))
-    cluster.remove_node(nodes.pop(), allow_graceful=False)
-    _assert_steps_equal(started, local, _actions(4)[1:])
-    assert started.n_restarts > before
+    before = started.n_restarts
+    disturbed = Disturbed(
+        started,
+        {
+            2: lambda: os.kill(started.remote[0].pid(), signal.SIGKILL),
+            5: lambda: cluster.remove_node(nodes.pop(), allow_graceful=False),
+        },
+    )
+    ours, theirs = (
+        agents.train("ppo", env, 8 * N, n_steps=4, batch_size=4 * N, seed=3) for env in (disturbed, local)
+    )
+    seen = np.random.default_rng(0).uniform(-1, 1, (16, *local.observation_space.shape)).astype(np.float32)
+    np.testing.assert_array_equal(ours.predict(seen)[0], theirs.predict(seen)[0])
+    assert disturbed.n_steps == 8
+    assert started.n_restarts >= before + 2
+
+
+def test_workers_need_no_path_to_their_patches(machines: tuple[Any, list[Any]], tmp_path: Path) -> None:
+    """They are read here, once; equal to processes that read them for themselves, also after a loss."""
+    rng = np.random.default_rng(0)
+    data = tmp_path / "patches.npz"
+    np.savez(data, train_images=rng.integers(0, 256, (80, 16, 16, 3), np.uint8))
+    kwargs = {"data": str(data), "image_size": 16, "inner_steps": 1, "batch_size": 8, "device": "cpu"}
+    local = agents.make_env("HistoGAN-v0", "ppo", 2, n_processes=2, **kwargs)
+    local.reset()  # its processes have read the file
+    placement = Placement(num_cpus=0.1, snapshot_every=1, spare=False)
+    remote = agents.make_env(
+        "HistoGAN-v0", "ppo", 2, n_processes=2, remote="auto", placement=placement, **kwargs
+    )
+    assert isinstance(remote, RayVecEnv)
+    data.unlink()
+    local.seed(0)
+    np.testing.assert_array_equal(remote.reset(), local.reset())
+    for n_restarts in range(2):
+        ours, theirs = (env.step(np.zeros((2, 4), np.float32)) for env in (remote, local))
+        np.testing.assert_array_equal(ours[0], theirs[0])
+        np.testing.assert_array_equal(ours[1], theirs[1])
+        assert remote.n_restarts == n_restarts
+        if n_restarts == 0:
+            os.kill(remote.remote[0].pid(), signal.SIGKILL)
+    for env in (remote, local):
+        env.close()
 
 
 def test_a_worker_that_is_lost_again_and_again_is_an_error(
