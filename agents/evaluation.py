@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import gymnasium as gym
 import numpy as np
@@ -72,6 +72,49 @@ class Episode:
     """Whether a loss, gradient or weight was not finite at the end."""
     measured: Mapping[str, float] = field(default_factory=dict)
     """What `measures` said of the last model, by name, and of the best, by `best_` and the name."""
+
+    @classmethod
+    def ended(
+        cls,
+        agent: str,
+        env: str,
+        seed: int,
+        *,
+        info: Mapping[str, Any],
+        last: Mapping[str, Any],
+        best: Mapping[str, Any],
+        inner_steps: int,
+        spent: int,
+        measured: Mapping[str, float],
+    ) -> Self:
+        """Return the row of a run by what its environment said.
+
+        Args:
+            agent: name of the agent.
+            env: id of the environment.
+            seed: seed of the reset.
+            info: of the last env step.
+            last: of the last model.
+            best: of the best model.
+            inner_steps: generator updates in an env step.
+            spent: generator updates in all, with those of whatever else it took.
+            measured: as the field.
+        """
+        return cls(
+            agent=agent,
+            env=env,
+            seed=seed,
+            instance=last["instance_seed"],
+            final_quality=last["quality"],
+            **{name: last[name] for name in FIGURES},
+            best_quality=best["quality"],
+            **{f"best_{name}": best[name] for name in FIGURES},
+            end=info["end"],
+            inner_steps=info["env_step"] * inner_steps,
+            inner_steps_spent=spent,
+            diverged=info["diverged"],
+            measured=measured,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields by name, JSON-able, with what was measured among them."""
@@ -247,19 +290,15 @@ def _with_model(trainer: GANTrainer, tensors: Mapping[str, Tensor]) -> GANTraine
 
 
 def _row(run: _Run, id: str, inner_steps: int, measured: Mapping[str, float]) -> Episode:
-    last, best, steps = run.last, run.best, run.info["env_step"] * inner_steps
-    return Episode(
-        agent=run.name,
-        env=id,
-        seed=run.seed,
-        instance=last["instance_seed"],
-        final_quality=last["quality"],
-        **{name: last[name] for name in FIGURES},
-        best_quality=best["quality"],
-        **{f"best_{name}": best[name] for name in FIGURES},
-        end=run.info["end"],
-        inner_steps=steps,
-        inner_steps_spent=steps + (run.agent.spent(run.state) if isinstance(run.agent, Planner) else 0),
-        diverged=run.info["diverged"],
+    forks = run.agent.spent(run.state) if isinstance(run.agent, Planner) else 0
+    return Episode.ended(
+        run.name,
+        id,
+        run.seed,
+        info=run.info,
+        last=run.last,
+        best=run.best,
+        inner_steps=inner_steps,
+        spent=run.info["env_step"] * inner_steps + forks,
         measured=measured,
     )

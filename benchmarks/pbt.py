@@ -19,7 +19,7 @@ from torch import Tensor
 
 from agents.baselines.rule import rates as settings_of
 from agents.environments import make_one
-from agents.evaluation import FIGURES, Episode, Measure
+from agents.evaluation import Episode, Measure
 from gan_gym.envs.gan_env import GANEnv
 from gan_gym.envs.vector import GANVectorEnv
 from gan_gym.instances import INSTANCES
@@ -165,24 +165,20 @@ class _Population:
     def row(self, id: str, measures: Mapping[str, Measure]) -> Episode:
         """Return the row of the member of the highest score."""
         chosen = max(self.members, key=lambda member: member.score)
-        env, last, best = chosen.env, chosen.last, self.best
+        env = chosen.env
         measured: dict[str, float] = {}
         for prefix, model in (("", chosen.model), ("best_", self.best_model)):
             env.trainer.g_ema.load(model)
             measured |= {prefix + name: measure(env.trainer) for name, measure in measures.items()}
-        return Episode(
-            agent=self.name,
-            env=id,
-            seed=self.seed,
-            instance=last["instance_seed"],
-            final_quality=last["quality"],
-            **{name: last[name] for name in FIGURES},
-            best_quality=best["quality"],
-            **{f"best_{name}": best[name] for name in FIGURES},
-            end=chosen.info["end"],
-            inner_steps=chosen.info["env_step"] * env.inner_steps,
-            inner_steps_spent=self.n_steps * env.inner_steps,
-            diverged=chosen.info["diverged"],
+        return Episode.ended(
+            self.name,
+            id,
+            self.seed,
+            info=chosen.info,
+            last=chosen.last,
+            best=self.best,
+            inner_steps=env.inner_steps,
+            spent=self.n_steps * env.inner_steps,
             measured=measured,
         )
 
