@@ -40,7 +40,8 @@ class Host:
             assert self._build is not None, "there is nothing to make"
             self._made = self._build()
             if self._images is not None:
-                use_patches(self._made.vector.population.envs, self._images)
+                # the first has the problem that all of a population share
+                use_patches(self._made.vector.population.envs[0], self._images)
         return self._made
 
     def take_over(

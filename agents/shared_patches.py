@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -15,7 +14,6 @@ from numpy.typing import NDArray
 from agents.cluster import Cluster
 from agents.workers import Kind
 from gan_gym.data.patches import PatchSet
-from gan_gym.data.report import UNLABELLED
 from gan_gym.envs.gan_env import GANEnv
 from gan_gym.envs.histogan import HistoGANEnv
 
@@ -35,13 +33,10 @@ def share_patches(cluster: Cluster, kind: Kind) -> Any:
     return cluster.patiently(partial(cluster.ray.put, env.load().images.numpy()))
 
 
-def use_patches(envs: Sequence[GANEnv], images: NDArray[np.uint8]) -> None:
-    """Have a population generate shared patches, `(N, 3, H, W)`, without a copy of them."""
+def use_patches(env: GANEnv, images: NDArray[np.uint8]) -> None:
+    """Have an environment generate shared patches, `(N, 3, H, W)`, without a copy of them."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
         shared = torch.from_numpy(images)
-    n = len(images)
-    patches = PatchSet(shared, torch.zeros(n, dtype=torch.int64), torch.arange(n), (UNLABELLED,))
-    first = envs[0]
-    assert isinstance(first, HistoGANEnv)
-    first.use(patches)
+    assert isinstance(env, HistoGANEnv)
+    env.use(PatchSet.unlabelled(shared))

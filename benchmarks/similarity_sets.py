@@ -18,8 +18,7 @@ from gan_gym.data.decoding import resize
 from gan_gym.data.finding import class_labels, find_images
 from gan_gym.data.groups import group_ids
 from gan_gym.data.loading import load_patches
-from gan_gym.data.patches import PatchSet
-from gan_gym.data.report import UNLABELLED
+from gan_gym.data.patches import UNLABELLED, PatchSet
 from gan_gym.data.sizes import parse_image_size
 from gan_gym.data.tissue import tissue_patches
 

@@ -89,8 +89,8 @@ class Images:
 
     def scorer(self, references: Tensor, n_fakes: int) -> Scorer:
         """Return the scorer that the environments have on patches."""
-        n, device = len(references), references.device
-        patches = PatchSet(references, torch.zeros(n, dtype=torch.int64), torch.arange(n), ("real",))
+        device = references.device
+        patches = PatchSet.unlabelled(references)
         return siamese_scorer(load_reward_model(None, device), patches, n_fakes, device)
 
 

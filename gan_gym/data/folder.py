@@ -10,11 +10,10 @@ import torch
 
 from gan_gym.data.finding import class_labels, find_images
 from gan_gym.data.groups import group_ids
-from gan_gym.data.patches import PatchSet
+from gan_gym.data.patches import UNLABELLED, PatchSet
 from gan_gym.data.reading import Reading, Taken
 from gan_gym.data.regions import is_region
 from gan_gym.data.report import (
-    UNLABELLED,
     DataReport,
     Kind,
     Loaded,

@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+UNLABELLED = "unlabelled"
+"""The one class of patches that have no labels."""
+
 
 @dataclass(frozen=True)
 class PatchSet:
@@ -30,6 +33,12 @@ class PatchSet:
     """`(M,)` int64, the most frequent class of each region."""
     region_groups: Tensor | None = None
     """`(M,)` int64, the group each region is an overview of."""
+
+    @classmethod
+    def unlabelled(cls, images: Tensor) -> PatchSet:
+        """Return images, `(N, 3, H, W)` uint8, of which nothing is known: one class, and a group each."""
+        n = len(images)
+        return cls(images, torch.zeros(n, dtype=torch.int64), torch.arange(n), (UNLABELLED,))
 
     def __len__(self) -> int:
         """Number of patches."""

@@ -13,9 +13,6 @@ OnBadImage = Literal["skip", "fail", "convert"]
 Kind = Literal["patches", "regions", "slides", "npz", "embedded"]
 """Where the patches come from."""
 
-UNLABELLED = "unlabelled"
-"""The one class of patches that have no labels."""
-
 REMEDIES = {
     "greyscale": "convert",
     "alpha channel": "convert",

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from gan_gym.data.patches import PatchSet
-from gan_gym.data.report import UNLABELLED
 from gan_gym.metrics.diversity import diversity
 from gan_gym.metrics.downstream import DOWNSTREAM, downstream
 from gan_gym.metrics.extractors import Extractor, FrozenExtractor, embed, load_extractor
@@ -175,8 +174,7 @@ def _patches(images: Tensor | PatchSet) -> PatchSet:
     """Return images as patches, of one class and of a group each where nothing is known."""
     if isinstance(images, PatchSet):
         return images
-    n = len(images)
-    return PatchSet(images, torch.zeros(n, dtype=torch.int64), torch.arange(n), (UNLABELLED,))
+    return PatchSet.unlabelled(images)
 
 
 def _by_pixels(real: Tensor, fake: Tensor, seed: int) -> dict[str, Metric]:
