@@ -24,6 +24,7 @@ from pathlib import Path
 import torch
 
 from agents.algorithms import ALGOS
+from agents.cluster import HeadLost, end_without_ray
 from agents.environments import check_id
 from agents.processes import WorkerDied
 from agents.stopping import EXIT_RESUMABLE
@@ -57,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except WorkerDied as error:
         print(f"error: {error}; {options.out} holds what is done", file=sys.stderr)
+        if isinstance(error, HeadLost):
+            end_without_ray(EXIT_RESUMABLE)
         return EXIT_RESUMABLE
     out, summary = Path(options.out), summarise(rows)
     focus = list(dict.fromkeys(row["agent"] for row in rows if row["agent"] not in options.baselines))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -97,7 +98,7 @@ def cluster_workers(
     waiting: list[Any] = []
 
     def work_all(jobs: Sequence[Job]) -> Iterator[Result]:
-        waiting.extend(task.remote(work, job) for job in jobs)
+        waiting.extend(cluster.patiently(partial(task.remote, work, job)) for job in jobs)
         lost: list[Exception] = []
         while waiting:
             ready, waiting[:] = cluster.ray.wait(waiting, timeout=POLL_S)
@@ -123,12 +124,12 @@ def cluster_workers(
     finally:
         for reference in waiting:
             with suppress(Exception):
-                cluster.ray.cancel(reference, force=True)
+                cluster.patiently(partial(cluster.ray.cancel, reference, force=True))
 
 
 def _check_room(cluster: Cluster, num_gpus: float) -> None:
     """Say where no machine has room for a task now; a cluster may still grow."""
-    resources = [node["Resources"] for node in cluster.ray.nodes() if node["Alive"]]
+    resources = [node["Resources"] for node in cluster.patiently(cluster.ray.nodes) if node["Alive"]]
     if not any(own.get("CPU", 0) >= 1 and own.get("GPU", 0) >= num_gpus for own in resources):
         logger.warning(
             "no machine of the Ray cluster has the CPU core and the %g GPU that a task holds; tasks wait "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -26,6 +25,7 @@ from agents.processes import WorkerDied
 from agents.remote import N_RESTARTS, Placement, RayVecEnv
 from agents.stopping import EXIT_RESUMABLE
 from agents.workers import WorkersVecEnv
+from tests.ray_clusters import end_without_head, start_patiently
 
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
@@ -45,26 +45,14 @@ def settings() -> Iterator[None]:
         os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def _started(start: Callable[..., Any], **kwargs: Any) -> Any:
-    """Start a cluster or a machine of it; on a busy machine Ray may give up too soon."""
-    for _ in range(4):
-        try:
-            return start(**kwargs)
-        except Exception as error:
-            if "timed out during startup" not in str(error):
-                raise
-            failed = error
-    raise failed
-
-
 @pytest.fixture(scope="module")
 def machines(settings: None) -> Iterator[tuple[Any, list[Any]]]:
     """A cluster whose head trains nothing, and its two other machines."""
     from ray.cluster_utils import Cluster as Machines
 
     head = {"num_cpus": 0, "include_dashboard": False}
-    cluster = _started(Machines, initialize_head=True, head_node_args=head)
-    nodes = [_started(cluster.add_node, num_cpus=1) for _ in range(2)]
+    cluster = start_patiently(Machines, initialize_head=True, head_node_args=head)
+    nodes = [start_patiently(cluster.add_node, num_cpus=1) for _ in range(2)]
     ray.init(address=cluster.address, log_to_driver=False, configure_logging=False)
     yield cluster, nodes
     ray.shutdown()
@@ -292,7 +280,7 @@ def test_a_head_that_is_lost_ends_a_training_that_can_be_resumed(settings: None,
     from ray.cluster_utils import Cluster as Machines
 
     head = {"num_cpus": 1, "include_dashboard": False}
-    cluster = _started(Machines, initialize_head=True, head_node_args=head)
+    cluster = start_patiently(Machines, initialize_head=True, head_node_args=head)
     options = {
         "env": "GridGAN-v0",
         "n_envs": 2,
@@ -302,18 +290,12 @@ def test_a_head_that_is_lost_ends_a_training_that_can_be_resumed(settings: None,
     }
     given = [part for name, value in options.items() for part in (f"--{name}", str(value))]
     command = [sys.executable, "-m", "agents.cli", "fit-controller", "--out", str(tmp_path / "out"), *given]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as training:
-        try:
-            deadline = time.monotonic() + 200
-            while not list(tmp_path.glob(".out.fit/seed_0.learning/*")):
-                assert training.poll() is None, training.communicate()[1]
-                assert time.monotonic() < deadline
-                time.sleep(0.2)
-            cluster.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
-            errors = training.communicate(timeout=120)[1]
-        finally:
-            training.kill()
-    assert training.returncode == EXIT_RESUMABLE, errors
+
+    def is_under_way() -> bool:
+        return any(tmp_path.glob(".out.fit/seed_0.learning/*"))
+
+    code, errors = end_without_head(command, cluster, is_under_way, within_s=200)
+    assert code == EXIT_RESUMABLE, errors
     assert "the head of the Ray cluster" in errors
     assert "--resume" in errors
     assert list(tmp_path.glob(".out.fit/seed_0.learning/*"))

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -23,6 +22,7 @@ from benchmarks import sweeping
 from benchmarks.compare import main
 from benchmarks.comparison_rows import read_rows
 from benchmarks.sweeping import cluster_workers
+from tests.ray_clusters import end_without_head, start_patiently
 
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
@@ -44,9 +44,10 @@ def machines() -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in SHARED.items():
             patch.setenv(name, value)
-        cluster = Machines(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        head = {"num_cpus": 0, "include_dashboard": False}
+        cluster = start_patiently(Machines, initialize_head=True, head_node_args=head)
         for _ in range(2):
-            cluster.add_node(num_cpus=1, num_gpus=1)
+            start_patiently(cluster.add_node, num_cpus=1, num_gpus=1)
         ray.init(address=cluster.address, log_to_driver=False, configure_logging=False)
         yield cluster
         ray.shutdown()
@@ -193,23 +194,14 @@ def test_a_machine_that_is_lost_is_survived(machines: Any, tmp_path: Path) -> No
 def test_a_head_that_is_lost_ends_a_sweep_that_goes_on(machines: Any, tmp_path: Path) -> None:
     from ray.cluster_utils import Cluster as Machines
 
-    head = Machines(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    of_head = {"num_cpus": 1, "include_dashboard": False}
+    head = start_patiently(Machines, initialize_head=True, head_node_args=of_head)
     quick, slow = {**TINY, "inner_steps": 10}, ["--setting", "default", "pacgan", "--fraction", "1"]
     command = [*BASE[:-1], json.dumps(quick), "--out", str(tmp_path), *slow, "--agents", "--baselines", "ada"]
     file = tmp_path / "results.jsonl"
     call = [sys.executable, "-m", "benchmarks.compare", *command, "--ray", head.address]
-    with subprocess.Popen(call, stderr=subprocess.PIPE, text=True) as sweep:
-        try:
-            deadline = time.monotonic() + 120
-            while not file.is_file():
-                assert sweep.poll() is None, sweep.communicate()[1]
-                assert time.monotonic() < deadline
-                time.sleep(0.2)
-            head.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
-            errors = sweep.communicate(timeout=120)[1]
-        finally:
-            sweep.kill()
-    assert sweep.returncode == EXIT_RESUMABLE, errors
+    code, errors = end_without_head(call, head, file.is_file, within_s=120)
+    assert code == EXIT_RESUMABLE, errors
     last = errors.splitlines()[-1]
     assert last.startswith("error: the head of the Ray cluster")
     assert last.endswith(f"{tmp_path} holds what is done")
