@@ -14,8 +14,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SNAPSHOT_EVERY = 10
-"""Env steps between two snapshots, as in `agents.remote.Placement`."""
+from agents.remote import Placement
+
+SNAPSHOT_EVERY = Placement().snapshot_every
+"""Env steps between two snapshots."""
 NETWORK = 1.25e9
 """Bytes a second into the machine of the agent: 10 Gbit/s, assumed."""
 
