@@ -120,27 +120,26 @@ class RayLink:
             WorkerDied: if the worker was lost again and again, or the cluster's head was.
         """
         assert self._call is not None, "nothing was asked for"
-        lost, task_error = self._cluster.losses, self._cluster.task_error
-        n_left = N_RESTARTS
+        n_losses = 0
         while True:
             try:
+                if n_losses:
+                    self._come_back()
                 value, state = self._wait(self._answer)
                 break
-            except task_error as error:
+            except self._cluster.task_error as error:
                 self._call = None
                 raise error.cause from None
-            except lost as error:
-                if n_left == 0:
+            except self._cluster.losses as error:
+                n_losses += 1
+                reason = self._reason(error)
+                if n_losses > N_RESTARTS:
                     self._call = None
                     raise WorkerDied(
-                        f"{self.name} was lost {N_RESTARTS + 1} times within one env step "
-                        f"({_reason(error)}); look at the cluster's machines (ray status), and make the "
-                        "environment anew"
+                        f"{self.name} was lost {n_losses} times within one env step ({reason}); look at the "
+                        "cluster's machines (ray status), and make the environment anew"
                     ) from error
-                n_left -= 1
-                logger.warning("%s was lost (%s); it is started anew", self.name, _reason(error))
-                with suppress(*lost):
-                    self._come_back()
+                logger.warning("%s was lost (%s); it is started anew", self.name, reason)
         self._remember(self._call, state)
         self._call = None
         return value
@@ -177,6 +176,14 @@ class RayLink:
         else:
             self._state, self._since = state, []
 
+    def _reason(self, error: Exception) -> str:
+        if isinstance(error, self._cluster.timeout):
+            return (
+                f"no answer in {self.placement.deadline_s:g} s: it hangs, or no machine has "
+                f"{self.placement.num_cpus:g} CPU cores and {self.placement.num_gpus:g} GPUs left for it"
+            )
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]
+
     def pid(self) -> int:
         """Return the process the worker lives in, on its machine."""
         return int(self._cluster.ray.get(self._actor.pid.remote()))
@@ -185,10 +192,6 @@ class RayLink:
         """End the worker, whatever it is doing; nothing happens the second time."""
         end_host(self._cluster, self._actor)
         self._actor = None
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]
 
 
 class RayVecEnv(WorkersVecEnv):

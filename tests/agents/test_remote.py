@@ -67,7 +67,7 @@ def started(machines: tuple[Any, list[Any]]) -> Iterator[RayVecEnv]:
         N,
         n_processes=2,
         remote="auto",
-        placement=Placement(num_cpus=0.5, snapshot_every=2),
+        placement=Placement(num_cpus=0.25, snapshot_every=2),  # all fit on one machine, once one is lost
         **QUICK,
     )
     assert isinstance(env, RayVecEnv)
@@ -274,6 +274,12 @@ def test_a_worker_that_is_lost_again_and_again_is_an_error(
     with pytest.raises(WorkerDied, match=f"lost {N_RESTARTS + 1} times"):
         link.receive()
     started.close()
+
+
+def test_workers_for_whom_there_is_no_machine_are_an_error(machines: tuple[Any, list[Any]]) -> None:
+    placement = Placement(num_cpus=64, deadline_s=1.0, spare=False)
+    with pytest.raises(WorkerDied, match="no machine has 64 CPU cores and 0 GPUs left"):
+        agents.make_env("GridGAN-v0", "ppo", N, n_processes=2, remote="auto", placement=placement, **QUICK)
 
 
 def test_a_head_that_is_lost_ends_a_training_that_can_be_resumed(settings: None, tmp_path: Path) -> None:
