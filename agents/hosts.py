@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -18,6 +19,16 @@ from agents.workers import Worker
 
 Call = tuple[str, tuple[Any, ...], dict[str, Any]]
 """A method's name and arguments."""
+
+
+def pack(message: object) -> bytes:
+    """Make bytes of a message, which Ray passes on in half the time that it takes for objects."""
+    return pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+
+
+def unpack(message: bytes) -> Any:
+    """Return what `pack` made bytes of, on another machine of the cluster."""
+    return pickle.loads(message)  # noqa: S301 (from our own cluster)
 
 
 class Host:
@@ -56,13 +67,20 @@ class Host:
         if state is not None:
             self._worker.restore(state)
         for call in calls:
-            self.answer(call, False)
+            self._do(call)
 
-    def answer(self, call: Call, snapshot: bool) -> tuple[Any, Any]:
-        """Return what a call returns, and the worker's state after it where it is asked for."""
+    def answer(self, message: bytes) -> bytes:
+        """Do what a message of `pack` asks for, `(call, snapshot)`; return `(value, state)`, packed.
+
+        The value is what the call returns, the state the worker's after it where it is asked for.
+        """
+        call, snapshot = unpack(message)
+        value = self._do(call)
+        return pack((value, self._worker.snapshot() if snapshot else None))
+
+    def _do(self, call: Call) -> Any:
         method, args, kwargs = call
-        value = getattr(self._worker, method)(*args, **kwargs)
-        return value, self._worker.snapshot() if snapshot else None
+        return getattr(self._worker, method)(*args, **kwargs)
 
     def pid(self) -> int:
         """Return the process it lives in."""
@@ -81,7 +99,7 @@ def start_host(cluster: Cluster, build: Callable[[], Worker] | None, images: Any
     Raises:
         HeadLost: if the head of the cluster is lost.
     """
-    host = cluster.ray.remote(Host).options(max_restarts=0, **options)
+    host = cluster.ray.remote(Host).options(max_restarts=0, enable_task_events=False, **options)
     return cluster.patiently(partial(host.remote, build, images))
 
 

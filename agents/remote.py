@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from agents.cluster import Cluster
-from agents.hosts import Call, end_host, start_host
+from agents.hosts import Call, end_host, pack, start_host, unpack
 from agents.population import Moves
 from agents.processes import WorkerDied
 from agents.shared_patches import share_patches
@@ -110,7 +110,7 @@ class RayLink:
         method = self._call[0]
         wanted = method == "reset" or (method == "step" and steps + 1 >= self.placement.snapshot_every)
         self._sent = time.monotonic()
-        self._answer = self._actor.answer.remote(self._call, wanted)  # needs no head, so no patience either
+        self._answer = self._actor.answer.remote(pack((self._call, wanted)))  # needs no head
 
     def receive(self) -> Any:
         """Wait for what the call returns.
@@ -125,7 +125,7 @@ class RayLink:
             try:
                 if n_losses:
                     self._come_back()
-                value, state = self._wait(self._answer)
+                value, state = unpack(self._wait(self._answer))
                 break
             except self._cluster.task_error as error:
                 self._call = None

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 import agents
 from agents.cluster import Cluster
+from agents.hosts import pack, unpack
 from agents.remote import Placement, RayVecEnv
 from agents.shared_patches import share_patches
 from agents.workers import Kind, Worker, WorkersVecEnv
@@ -103,7 +104,7 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def snapshots(cluster: Cluster, repeats: int) -> Figures:
-    """Measure the snapshot of one GAN of each family: its size, and what it adds to making and taking a message."""
+    """Measure snapshots of one GAN of each family: the size, the making, and what they add to a message."""
     found = {}
     empty = _median_ms(partial(_there_and_back, cluster.ray, None), repeats)
     for name, env_id in (("mlp", "gan_gym:GridGAN-v0"), ("conv", "gan_gym:HistoGAN-v0")):
@@ -120,7 +121,7 @@ def snapshots(cluster: Cluster, repeats: int) -> Figures:
 
 
 def _there_and_back(ray: Any, state: Any) -> None:
-    ray.get(ray.put(state))
+    unpack(ray.get(ray.put(pack(state))))
 
 
 def _median_ms(run: Callable[[], object], repeats: int) -> float:
