@@ -9,8 +9,10 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from _thread import interrupt_main
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Self, TypeVar
@@ -113,6 +115,35 @@ class Cluster:
                 f"the head of the Ray cluster ({self._head[0]}:{self._head[1]}) is gone, and all workers "
                 "with it; start the cluster again and resume"
             )
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Have `HeadLost` raised in the main thread, which entered this, also while it asks nothing of Ray.
+
+        Where the head is on another machine than this process, Ray ends this a minute after the loss; a
+        validation may take longer.
+        """
+        over = threading.Event()
+
+        def watch() -> None:
+            with suppress(HeadLost):
+                while not over.wait(1.0):
+                    self.check_head()
+                return
+            interrupt_main()
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            try:
+                yield
+            finally:
+                over.set()
+                watcher.join()
+        except KeyboardInterrupt:
+            if self._lost:
+                self.check_head()
+            raise
 
 
 def end_without_ray(code: int) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from agents.cluster import HeadLost, end_without_ray
+from agents.cluster import Cluster, HeadLost, end_without_ray
 from agents.config import FitControllerConfig
 from agents.controller import Controller
 from agents.fit_checkpoints import check_stopped, fit_folder, under_way
@@ -33,7 +34,8 @@ def run_fit_controller(config: FitControllerConfig) -> int:
     with under_way(out):
         try:
             seeds = range(config.seed, config.seed + config.seeds)
-            controllers = [_fitted(config, out, seed) for seed in seeds]
+            with nullcontext() if config.ray is None else Cluster.connect(config.ray).watched():
+                controllers = [_fitted(config, out, seed) for seed in seeds]
         except HeadLost as error:  # nothing is wrong here: it goes on where there is a cluster again
             logger.warning("%s", error)
             end_without_ray(EXIT_RESUMABLE)

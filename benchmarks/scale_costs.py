@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -104,24 +103,24 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def snapshots(cluster: Cluster, repeats: int) -> Figures:
-    """Measure snapshots of one GAN of each family: the size, the making, and what they add to a message."""
+    """Measure snapshots of one GAN of each family: the size, the making, and the taking in."""
     found = {}
-    empty = _median_ms(partial(_there_and_back, cluster.ray, None), repeats)
     for name, env_id in (("mlp", "gan_gym:GridGAN-v0"), ("conv", "gan_gym:HistoGAN-v0")):
         worker = Worker(env_id, 1, None, {"inner_steps": 1, "device": "cpu"})
         worker.reset([0], [{}])
         worker.step(np.zeros((1, 4), np.float32))
-        state = worker.snapshot()
-        found[name] = {
-            "mb": len(pickle.dumps(state, pickle.HIGHEST_PROTOCOL)) / 1e6,
-            "made_ms": _median_ms(worker.snapshot, repeats),
-            "unpacked_ms": _median_ms(partial(_there_and_back, cluster.ray, state), repeats) - empty,
-        }
+        found[name] = _snapshot(cluster, worker, repeats)
     return found
 
 
-def _there_and_back(ray: Any, state: Any) -> None:
-    unpack(ray.get(ray.put(pack(state))))
+def _snapshot(cluster: Cluster, worker: Worker, repeats: int) -> Figures:
+    message = pack(worker.snapshot())
+    stored = cluster.ray.put(message)
+    return {
+        "mb": len(message) / 1e6,
+        "made_ms": _median_ms(lambda: pack(worker.snapshot()), repeats),
+        "unpacked_ms": _median_ms(lambda: unpack(cluster.ray.get(stored)), repeats),
+    }
 
 
 def _median_ms(run: Callable[[], object], repeats: int) -> float:

@@ -102,6 +102,6 @@ def _causes(axis: Axes, engine: Engine, loads: Sequence[Load]) -> None:
         axis.bar(range(len(loads)), heights, bottom=bottoms, color=colour, label=cause)
         bottoms += heights
     axis.set_xticks(range(len(loads)), [load.label for load in loads], fontsize=8, rotation=15, ha="right")
-    axis.set(ylabel="seconds an env step")
+    axis.set(ylabel="seconds an env step", ylim=(0, 1.3 * max(bottoms)))  # the legend lies above
     axis.set_title("Extrapolated: what 1,000 workers wait for", fontsize=10)
     axis.legend(fontsize=8)

@@ -362,6 +362,30 @@ def test_a_call_that_waits_for_a_lost_head_is_left_behind(
     assert not done
 
 
+def _work(seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def test_a_lost_head_is_noticed_by_what_asks_nothing_of_it(
+    headless: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agents.cluster.PATIENCE_S", 0.0)
+    began = time.monotonic()
+    with pytest.raises(HeadLost), headless.watched():
+        _work(60)
+    assert time.monotonic() - began < 30
+
+
+def test_an_interrupt_while_the_head_answers_is_one(
+    headless: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(headless, "check_head", lambda: None)
+    with pytest.raises(KeyboardInterrupt), headless.watched():
+        signal.raise_signal(signal.SIGINT)
+
+
 def test_a_call_that_answers_is_as_without_patience(headless: Cluster) -> None:
     assert headless.patiently(lambda: 3) == 3
     with pytest.raises(ZeroDivisionError):
