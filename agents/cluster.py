@@ -30,7 +30,7 @@ LONGER = {"RAY_gcs_rpc_server_reconnect_timeout_s": "86400"}
 
 
 class HeadLost(WorkerDied):
-    """The cluster's head has gone, and all workers with it; what has checkpoints can be resumed."""
+    """The cluster's head, or Ray on this machine, has gone; what has checkpoints can be resumed."""
 
 
 class Cluster:
@@ -54,10 +54,13 @@ class Cluster:
             exceptions.NodeDiedError,
         )
         """What the loss of a worker, its machine or its network looks like."""
-        host, _, port = str(ray.get_runtime_context().gcs_address).rpartition(":")
+        context = ray.get_runtime_context()
+        host, _, port = str(context.gcs_address).rpartition(":")
+        here = next(node for node in ray.nodes() if node["NodeID"] == context.get_node_id())
         self._head = host, int(port)
+        self._here: tuple[str, int] = here["NodeManagerAddress"], here["NodeManagerPort"]
         self._silent_since: float | None = None
-        self._lost = False
+        self._lost: str | None = None
 
     @classmethod
     def connect(cls, address: str) -> Self:
@@ -88,33 +91,66 @@ class Cluster:
             HeadLost: if the head is lost, now or before.
             Exception: what the call raises.
         """
-        if self._lost:
-            self.check_head()
+        self.check_here()
         called: Future[Result] = Future()
         threading.Thread(target=_fulfil, args=(called, function), daemon=True).start()
         while not wait([called], timeout=1.0).done:
             self.check_head()
         return called.result()
 
+    def get(self, reference: Any, timeout: float) -> Any:
+        """Return what a reference stands for, as Ray does, but only while Ray is there on this machine.
+
+        What is larger than 100 KB lies in the memory that Ray shares on a machine; where that has gone,
+        whoever asks for it is ended by Ray.
+
+        Raises:
+            HeadLost: if Ray is lost here.
+            Exception: what Ray raises, one of `timeout` and `losses` too.
+        """
+        ready, _ = self.ray.wait([reference], timeout=timeout, fetch_local=False)
+        if not ready:
+            raise self.timeout(f"no answer in {timeout:g} s")
+        self.check_here()
+        return self.ray.get(reference, timeout=timeout)
+
     def check_head(self) -> None:
         """Raise where the head has not answered for a while; to be called again and again until then.
 
         Raises:
-            HeadLost: after `PATIENCE_S` seconds without an answer, and ever after.
+            HeadLost: after `PATIENCE_S` seconds without an answer, at once if Ray is lost on this machine,
+                and ever after.
         """
-        if not self._lost:
-            try:
-                socket.create_connection(self._head, timeout=2).close()
-                self._silent_since = None
-                return
-            except OSError:
-                self._silent_since = self._silent_since or time.monotonic()
-                self._lost = time.monotonic() - self._silent_since > PATIENCE_S
+        self.check_here()
+        try:
+            socket.create_connection(self._head, timeout=2).close()
+            self._silent_since = None
+        except OSError:
+            self._silent_since = self._silent_since or time.monotonic()
+            if time.monotonic() - self._silent_since > PATIENCE_S:
+                self._lose("the head of the Ray cluster", self._head)
+
+    def check_here(self) -> None:
+        """Raise where the cluster is lost already, or Ray on this machine is.
+
+        Raises:
+            HeadLost: then.
+        """
         if self._lost:
-            raise HeadLost(
-                f"the head of the Ray cluster ({self._head[0]}:{self._head[1]}) is gone, and all workers "
-                "with it; start the cluster again and resume"
-            )
+            raise HeadLost(self._lost)
+        try:
+            socket.create_connection(self._here, timeout=2).close()
+        except ConnectionRefusedError:
+            self._lose("Ray on this machine", self._here)
+        except OSError:  # it is busy
+            pass
+
+    def _lose(self, what: str, address: tuple[str, int]) -> None:
+        self._lost = (
+            f"{what} ({address[0]}:{address[1]}) is gone, and all workers with it; start the cluster again "
+            "and resume"
+        )
+        raise HeadLost(self._lost)
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -142,7 +178,7 @@ class Cluster:
                 watcher.join()
         except KeyboardInterrupt:
             if self._lost:
-                self.check_head()
+                raise HeadLost(self._lost) from None
             raise
 
 

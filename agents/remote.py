@@ -109,6 +109,7 @@ class RayLink:
         steps = sum(method == "step" for method, _, _ in self._since)
         method = self._call[0]
         wanted = method == "reset" or (method == "step" and steps + 1 >= self.placement.snapshot_every)
+        self._may_be_large = method != "step" or wanted
         self._sent = time.monotonic()
         self._answer = self._actor.answer.remote(pack((self._call, wanted)))  # needs no head
 
@@ -146,11 +147,11 @@ class RayLink:
 
     def _wait(self, reference: Any) -> Any:
         """Return what a reference stands for, within the deadline, as long as the cluster has its head."""
-        ray, asked = self._cluster.ray, self._sent
+        get = self._cluster.get if self._may_be_large else self._cluster.ray.get
         while True:
-            left = self.placement.deadline_s - (time.monotonic() - asked)
+            left = self.placement.deadline_s - (time.monotonic() - self._sent)
             try:
-                return ray.get(reference, timeout=max(min(left, 1.0), 0.0))
+                return get(reference, timeout=max(min(left, 1.0), 0.0))
             except self._cluster.timeout:
                 self._cluster.check_head()
                 if left <= 0:

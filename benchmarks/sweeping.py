@@ -28,6 +28,8 @@ N_RETRIES = 3
 """Times a task is begun anew, elsewhere, where its process or machine was lost."""
 POLL_S = 1.0
 """Seconds between two looks at whether the cluster still has its head."""
+ARRIVAL_S = 600.0
+"""Seconds that a result may take to get here."""
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -101,12 +103,12 @@ def cluster_workers(
         waiting.extend(cluster.patiently(partial(task.remote, work, job)) for job in jobs)
         lost: list[Exception] = []
         while waiting:
-            ready, waiting[:] = cluster.ray.wait(waiting, timeout=POLL_S)
+            ready, waiting[:] = cluster.ray.wait(waiting, timeout=POLL_S, fetch_local=False)
             if not ready:
                 cluster.check_head()
             for reference in ready:
                 try:
-                    yield cluster.ray.get(reference)
+                    yield cluster.get(reference, ARRIVAL_S)
                 except cluster.task_error as error:
                     raise error.cause from None
                 except cluster.losses as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -285,8 +286,9 @@ def test_workers_for_whom_there_is_no_machine_are_an_error(machines: tuple[Any, 
 def test_a_head_that_is_lost_ends_a_training_that_can_be_resumed(settings: None, tmp_path: Path) -> None:
     from ray.cluster_utils import Cluster as Machines
 
-    head = {"num_cpus": 1, "include_dashboard": False}
+    head = {"num_cpus": 0, "include_dashboard": False}
     cluster = start_patiently(Machines, initialize_head=True, head_node_args=head)
+    start_patiently(cluster.add_node, num_cpus=1)  # its workers live on, and go on answering
     options = {
         "env": "GridGAN-v0",
         "n_envs": 2,
@@ -302,7 +304,7 @@ def test_a_head_that_is_lost_ends_a_training_that_can_be_resumed(settings: None,
 
     code, errors = end_without_head(command, cluster, is_under_way, within_s=200)
     assert code == EXIT_RESUMABLE, errors
-    assert "the head of the Ray cluster" in errors
+    assert "is gone, and all workers with it" in errors
     assert "--resume" in errors
     assert list(tmp_path.glob(".out.fit/seed_0.learning/*"))
 
@@ -324,14 +326,17 @@ def test_a_population_continues_bit_for_bit_from_its_snapshot() -> None:
 
 @pytest.fixture
 def headless(monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    """A cluster whose head refuses to answer."""
-
-    def silent(*_: Any, **__: Any) -> None:
-        raise ConnectionRefusedError
-
-    monkeypatch.setattr("agents.cluster.socket.create_connection", silent)
+    """A cluster whose head refuses to answer, while Ray on this machine does."""
     cluster = Cluster.__new__(Cluster)
-    cluster._head, cluster._silent_since, cluster._lost = ("127.0.0.1", 1), None, False
+    cluster._head, cluster._here = ("127.0.0.1", 1), ("127.0.0.1", 2)
+    cluster._silent_since, cluster._lost = None, None
+
+    def connect(address: tuple[str, int], timeout: float) -> socket.socket:
+        if address == cluster._head:
+            raise ConnectionRefusedError
+        return socket.socket()
+
+    monkeypatch.setattr("agents.cluster.socket.create_connection", connect)
     return cluster
 
 
@@ -347,6 +352,14 @@ def test_a_head_is_lost_after_it_was_silent_for_a_while_however_late_it_is_asked
     now[0] += 0.1
     with pytest.raises(HeadLost, match="start the cluster again and resume"):
         headless.check_head()
+
+
+def test_a_cluster_that_has_left_this_machine_is_lost_at_once(headless: Cluster) -> None:
+    """Ray ends the process that asks it for shared memory then, so nothing is asked."""
+    headless._here = headless._head
+    for ask in (headless.check_head, lambda: headless.patiently(lambda: 3)):
+        with pytest.raises(HeadLost, match=r"Ray on this machine .* is gone"):
+            ask()
 
 
 def test_a_call_that_waits_for_a_lost_head_is_left_behind(
