@@ -7,7 +7,7 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
-from agents.config import CheckDataConfig, DoctorConfig
+from agents.config import CheckDataConfig, DoctorConfig, TrainConfig
 from agents.controller import SHIPPED
 from agents.run_folder import describe_machine
 from gan_gym.data.loading import inspect_data
@@ -42,7 +42,7 @@ def describe(report: DataReport) -> str:
     """Return a data report as text."""
     lines = [
         f"{report.source}: {report.kind}, {report.n_used} of {report.n_images} images usable, "
-        f"{report.n_patches} patches from {report.n_groups} slides, patients or single patches",
+        f"{report.n_patches} patches {_origin(report)}",
         "classes: " + ", ".join(f"{name} {count}" for name, count in report.classes.items()),
         "sizes: " + ", ".join(f"{size} ({count})" for size, count in list(report.sizes.items())[:5]),
     ]
@@ -54,7 +54,17 @@ def describe(report: DataReport) -> str:
         examples = [item for item in report.unusable if item.category == category][:5]
         lines += [f"    {item.path}: {item.reason}" for item in examples]
     lines += [f"note: {warning}" for warning in report.warnings]
+    if report.n_patches < (least := TrainConfig().batch_size):
+        lines.append(f"note: gan-gym train needs {least} patches, or a smaller --batch_size")
     return "\n".join(lines)
+
+
+def _origin(report: DataReport) -> str:
+    if report.n_groups == report.n_patches:
+        return "whose names tell no slides or patients: some are held out at random, so figures flatter"
+    return (
+        f"from {report.n_groups} slide{'s' * (report.n_groups > 1)} or patient{'s' * (report.n_groups > 1)}"
+    )
 
 
 def _slide_text(slide: SlideFacts) -> str:

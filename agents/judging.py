@@ -29,10 +29,12 @@ from gan_gym.metrics import METRICS, Decoder, cache_folder, evaluate, load_extra
 
 def run_evaluate(config: EvaluateConfig) -> int:
     """Print the figures with their intervals; write them to `--json`, and into the folder of `--run`."""
-    if (config.fake is None) == (config.run is None):
+    if config.fake is None and config.run is None:
         raise ValueError(
             "nothing to evaluate: give either --fake (a folder of patches) or --run (a run's folder)"
         )
+    if config.fake is not None and config.run is not None:
+        raise ValueError("--fake and --run are two things to evaluate; give one of them")
     if config.real is None and config.run is None:
         raise ValueError("--fake needs --real, a folder of real patches to compare with")
     if config.run is not None and config.image_size is not None:
@@ -60,6 +62,7 @@ def run_evaluate(config: EvaluateConfig) -> int:
             config.real, size, min_patches=2, mpp=options.mpp, slide_mpp=options.slide_mpp
         ).patches
         split = "as given with --real"
+        train = None  # what is near in one data set may be far in another: these are no yardstick
     evaluation = evaluate(
         real,
         fake,

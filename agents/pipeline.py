@@ -193,7 +193,7 @@ def _evaluate(plan: Plan, generator: torch.nn.Module) -> None:
     fake = generate(generator, n_fake, plan.config.seed, plan.device)
     train = plan.train.images[:N_EVALUATED]
     result = evaluate_images(
-        plan.held_out.images[:N_EVALUATED],
+        plan.held_out.subset(torch.arange(min(len(plan.held_out), N_EVALUATED))),
         fake,
         train=train,
         decoder=decoder(generator, plan.device),

@@ -17,6 +17,8 @@ from agents.run_record import RunRecord, read_run
 from agents.sheets import distances
 from agents.summary import (
     CLOSEST_TEXT,
+    COURSE_TEXT,
+    EVALUATION_TEXT,
     METRIC_MEANINGS,
     environment,
     figures,
@@ -124,7 +126,7 @@ def _course(record: RunRecord, drawn: Drawn) -> str:
         f"Losses of both networks and the discriminator's mean scores against {label}",
         "Losses and scores of the two networks." + _marks(record),
     )
-    return _section("Course", content + _table(*moments(record)))
+    return _section("Course", f"<p>{escape(COURSE_TEXT)}</p>{content}{_table(*moments(record))}")
 
 
 def _control(record: RunRecord, drawn: Drawn) -> str:
@@ -166,7 +168,8 @@ def _metrics(record: RunRecord) -> str:
     head = "".join(f'<th scope="col">{text}</th>' for text in ("metric", "value", "95 % interval", "reads"))
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     note = settings_line(record)
-    return _section("Evaluation", _wide(table) + (f'<p class="note">{escape(note)}</p>' if note else ""))
+    said = f'<p class="note">{escape(note)}</p>' if note else ""
+    return _section("Evaluation", f"<p>{escape(EVALUATION_TEXT)}</p>{_wide(table)}{said}")
 
 
 def _closest(record: RunRecord) -> str:

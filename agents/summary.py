@@ -31,6 +31,16 @@ METRIC_MEANINGS = {
     "downstream_both": "the same, trained on both: above downstream_real, generated patches help",
 }
 """How to read each metric."""
+COURSE_TEXT = (
+    "Quality, fidelity, coverage and diversity are measured by this run's own reward model: 0 = noise, "
+    "1 = like unseen real patches. Compare them within the run only: another reward model is another ruler."
+)
+"""What the figures of the course are."""
+EVALUATION_TEXT = (
+    "Measured by another network, which no reward uses, on patches kept from training: these are the figures "
+    "to report."
+)
+"""What the figures of the evaluation are."""
 CLOSEST_TEXT = (
     "The generated patches that lie nearest to a training patch (left), beside it (right), the closest pair "
     "first. Under each pair: its distance, 0 = an exact copy, below 0.25 = a near copy, 1 = as far as unseen "
@@ -57,14 +67,15 @@ def write_summary(run: Path) -> Path:
     lines += _table(("figure", "value"), figures(record))
     lines += _pictures(record)
     if record.rows:
-        lines += ["## Course", "", *_table(*moments(record))]
+        lines += ["## Course", "", COURSE_TEXT, "", *_table(*moments(record))]
     if record.knobs:
         lines += ["## What the controller did", "", *_table(*knob_moves(record))]
     if record.evaluation is not None:
         rows = [
             (name, *metric_cells(m), METRIC_MEANINGS.get(name, "")) for name, m in record.evaluation.items()
         ]
-        lines += ["## Evaluation", "", *_table(("metric", "value", "95 % interval", "reads"), rows)]
+        lines += ["## Evaluation", "", EVALUATION_TEXT, ""]
+        lines += _table(("metric", "value", "95 % interval", "reads"), rows)
         lines += [_plain(settings_line(record)), ""]
     if record.environment is not None:
         lines += ["## Environment", "", *_table(("what", "value"), environment(record))]

@@ -35,6 +35,8 @@ LOW_COVERAGE = 0.2
 """Coverage below which most real tissue has no generated counterpart, however real the fakes look."""
 GOOD_QUALITY = 0.5
 """Quality (0 noise, 1 unseen real patches) from which samples resemble the data."""
+WORTH_KEEPING = 0.25
+"""Quality below which no checkpoint is worth going back to."""
 LARGE_LOSS = 0.2
 """Fall of quality, or of coverage, below its best that is no longer fluctuation."""
 RISE = 0.05
@@ -44,6 +46,10 @@ EXPECTED_NEAR = 0.05
 MANY_NEAR = 2 * EXPECTED_NEAR
 """Share of them from which a generator counts as memorising."""
 
+_ANOTHER = (
+    "For the next run, try another --controller (pretrained, tuned_constant, or ada, which augments), "
+    "another --seed"
+)
 _COPYING_ADVICE = (
     "Do not publish these samples as new ones. Train on more patches, stop earlier, or augment "
     "(--controller ada); then look at the closest pairs again."
@@ -101,7 +107,7 @@ def _judge_course(record: RunRecord) -> Verdict:
         return Verdict(
             "diverged",
             f"a loss, gradient or weight stopped being finite at env step {n_steps}.",
-            "Start again with smaller learning rates, or let a controller turn them.",
+            f"{_ANOTHER}.",
         )
     if record.end == "collapsed":
         return Verdict(
@@ -112,7 +118,7 @@ def _judge_course(record: RunRecord) -> Verdict:
     if n_steps < MIN_STEPS:
         return Verdict(
             "not enough evidence",
-            f"{n_steps} env steps were finished; {MIN_STEPS} are needed at least.",
+            f"finished env steps (decisions of the controller): {n_steps}; {MIN_STEPS} are needed at least.",
             _train_on(record),
         )
     series = {key: record.series(key) for key in ("quality", "diversity", "coverage")}
@@ -147,7 +153,7 @@ def _judge_series(record: RunRecord, series: dict[str, NDArray[np.float64]]) -> 
     if late["quality"] >= GOOD_QUALITY and not alike:
         more = " Quality is still rising: a longer run may do better." if rising else ""
         reason = f"samples resemble the data and differ as real patches do ({seen})."
-        return Verdict("healthy", reason, f"Look at the pictures and the evaluation, and use it.{more}")
+        return Verdict("healthy", reason, f"Look at the pictures and the evaluation before you use it.{more}")
     if rising:
         reason = f"the samples are not like the data yet ({seen}), and quality is still rising."
         return Verdict("keep training", reason, _train_on(record))
@@ -158,8 +164,7 @@ def _judge_series(record: RunRecord, series: dict[str, NDArray[np.float64]]) -> 
     return Verdict(
         "stop",
         f"{reason}.",
-        "Change something before training longer: another controller, instance noise or augmentation, more "
-        "patches, a smaller image size, larger networks.",
+        f"{_ANOTHER}, more patches, a smaller --image_size, or larger networks (--networks residual).",
     )
 
 
@@ -167,22 +172,25 @@ def _train_on(record: RunRecord) -> str:
     """Say how to train longer."""
     if not record.end:
         return "Let it go on, or continue it with `gan-gym train --out RUN --resume`."
-    return "Start a longer run: double --n_images."
+    advice = "Start a longer run, with another --out: a finished one cannot be extended."
+    images = record.series("n_images")
+    if not (len(images) and np.isfinite(images[-1])):
+        return advice
+    enough = max(2 * images[-1], images[-1] / len(images) * MIN_STEPS_TO_STOP)
+    return f"{advice[:-1]}; give --n_images {enough:.0f}."
 
 
 def _go_back(record: RunRecord) -> str:
-    """Say where the best samples were."""
+    """Say where the best samples were, if they are worth it."""
     quality = record.series("quality")
-    again = (
-        "for the next run, lower the learning rates, add instance noise or augmentation, or use a controller"
-    )
-    if not np.isfinite(quality).any():
-        return f"{again[0].upper()}{again[1:]}."
+    if not np.isfinite(quality).any() or np.nanmax(quality) < WORTH_KEEPING:
+        return f"Its best samples were no better. {_ANOTHER}."
     label, x = record.progress
     best = x[int(np.nanargmax(quality))]
     place = f"after {best:,.0f} images" if label == "images seen" else f"at env step {best:.0f}"
     return (
-        f"The best quality was {place}: `gan-gym generate --run RUN/best` uses the best checkpoint; {again}."
+        f"The best quality, {np.nanmax(quality):.2f}, was {place}: `gan-gym generate --run "
+        f"{record.name}/best` uses the best checkpoint. {_ANOTHER}."
     )
 
 

@@ -146,7 +146,9 @@ def evaluate(
             **density_coverage(x, y, seed=seed),
             "memorisation": memory.below_5
             if memory is not None
-            else Metric.missing("no training images were given to compare with"),
+            else Metric.missing(
+                "no training images were given to compare with; for a run, evaluate it (--run) without --real"
+            ),
             "diversity": diversity(x, y, seed=seed),
             "path_length": path_length(decoder, extractor, seed=seed, progress=progress)
             if decoder is not None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agents.run_record import read_run
-from agents.verdict import judge
+from agents.verdict import MIN_STEPS_TO_STOP, judge
 
 WriteRun = Callable[..., Path]
 Rows = list[dict[str, object]]
@@ -47,8 +47,26 @@ def test_every_verdict_says_what_to_do(tmp_path: Path, write_run: WriteRun):
         assert verdict.advice in str(verdict)
         found[verdict.state] = verdict.advice
     assert len(set(found.values())) == len(found) == 5
-    assert "double --n_images" in found["keep training"]
-    assert "RUN/best" in found["collapsing"]
+    assert "with another --out" in found["keep training"]
+    assert "give --n_images 128000" in found["keep training"]
+    assert "--run worse/best" in found["collapsing"]
+
+
+def test_a_run_too_short_to_judge_is_told_how_long_is_enough(tmp_path: Path, write_run: WriteRun, rows: Rows):
+    run = write_run(tmp_path / "run")
+    rows[0]["end"] = "budget"
+    (run / "metrics.jsonl").write_text(json.dumps(rows[0]) + "\n")
+    assert f"--n_images {MIN_STEPS_TO_STOP * 1600}" in judge(read_run(run)).advice
+
+
+def test_no_checkpoint_of_noise_is_worth_going_back_to(tmp_path: Path, write_run: WriteRun, rows: Rows):
+    run = write_run(tmp_path / "run", "collapsing")
+    for row in rows:
+        row |= {"quality": 0.1, "coverage": 0.01}
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    verdict = judge(read_run(run))
+    assert verdict.state == "collapsing"
+    assert "best" not in verdict.advice.replace("Its best samples were no better", "")
 
 
 def test_a_run_that_has_not_ended_is_to_go_on(tmp_path: Path, write_run: WriteRun):
@@ -64,7 +82,7 @@ def test_a_plateau_after_a_few_steps_is_not_called_off(tmp_path: Path, write_run
 def test_a_few_steps_are_no_evidence(tmp_path: Path, write_run: WriteRun, n_steps: int):
     verdict = judge(read_run(write_run(tmp_path / "run", n_steps=n_steps)))
     assert verdict.state == "not enough evidence"
-    assert f"{n_steps} env steps" in verdict.reason
+    assert f": {n_steps};" in verdict.reason
 
 
 def test_low_diversity_while_quality_still_rises_is_not_yet_a_collapse(
