@@ -62,9 +62,7 @@ def describe(report: DataReport) -> str:
 def _origin(report: DataReport) -> str:
     if report.n_groups == report.n_patches:
         return "whose names tell no slides or patients: some are held out at random, so figures flatter"
-    return (
-        f"from {report.n_groups} slide{'s' * (report.n_groups > 1)} or patient{'s' * (report.n_groups > 1)}"
-    )
+    return "from 1 slide or patient" if report.n_groups == 1 else f"from {report.n_groups} slides or patients"
 
 
 def _slide_text(slide: SlideFacts) -> str:
