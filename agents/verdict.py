@@ -47,8 +47,8 @@ MANY_NEAR = 2 * EXPECTED_NEAR
 """Share of them from which a generator counts as memorising."""
 
 _ANOTHER = (
-    "For the next run, try another --controller (pretrained, tuned_constant, or ada, which augments), "
-    "another --seed"
+    "For the next run, try another --controller (pretrained, tuned_constant, or ada, which augments) "
+    "or another --seed"
 )
 _COPYING_ADVICE = (
     "Do not publish these samples as new ones. Train on more patches, stop earlier, or augment "
@@ -164,7 +164,7 @@ def _judge_series(record: RunRecord, series: dict[str, NDArray[np.float64]]) -> 
     return Verdict(
         "stop",
         f"{reason}.",
-        f"{_ANOTHER}, more patches, a smaller --image_size, or larger networks (--networks residual).",
+        f"{_ANOTHER}; or more patches, a smaller --image_size, larger networks (--networks residual).",
     )
 
 
