@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from agents.run_record import RunRecord
-from gan_gym.knobs import DEAD_ZONE
 
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 """Heads of the columns, and rows of text."""
@@ -29,15 +28,16 @@ def moments(record: RunRecord) -> Table:
 
 
 def knob_moves(record: RunRecord) -> Table:
-    """Return, for each knob that was turned, where it began, went and ended, and how often it was turned."""
+    """Return, for each knob that was turned, where it went, and how often its value rose and fell.
+
+    The first value is that after the first action; pushing against a limit is no move.
+    """
     rows = []
     for name in record.knobs:
         values = record.series(name)
         values = values[np.isfinite(values)]
-        actions = record.series(f"action_{name}")
-        counts = [str(int((actions >= DEAD_ZONE).sum())), str(int((actions <= -DEAD_ZONE).sum()))]
-        if not np.isfinite(actions).any():
-            counts = ["by rule"] * 2
+        turns = np.diff(values)
+        counts = str(int((turns > 0).sum())), str(int((turns < 0).sum()))
         ends = (
             [f"{v:.3g}" for v in (values[0], values.min(), values.max(), values[-1])] if len(values) else []
         )
