@@ -139,7 +139,8 @@ def _control(record: RunRecord, drawn: Drawn) -> str:
         drawn["knobs"],
         f"Value of each knob ({', '.join(record.knobs)}) against {record.progress[0]}, over the controller's "
         "actions; the table below gives their range",
-        "Knobs over the actions that turned them: 1 multiplies by the knob's largest factor, -1 divides; at a limit nothing changes.",
+        "Knobs over the actions that turned them: 1 multiplies by the knob's largest factor, -1 divides; "
+        "at a limit nothing changes.",
     )
     return _section("What the controller did", knobs + _table(*knob_moves(record)))
 
