@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from PIL import Image
 
 from benchmarks.playing import Row
@@ -47,8 +48,11 @@ def plot(rows: Sequence[Row], path: Path) -> None:
         if metric == "kid" and every and min(every) > 0:
             axes.set_xscale("log")
             axes.set_xlim(0.8 * min(every), 1.25 * max(every))
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axes.xaxis.set_minor_formatter(NullFormatter())
         elif every:
-            margin = 0.05 * (max(every) - min(every)) + 1e-3
+            margin = 0.05 * (max(every) - min(every)) + 0.01
             axes.set_xlim(min(0.0, min(every)) - margin, max(every) + margin)
         axes.set_title(title, fontsize=10)
         axes.grid(axis="x", alpha=0.3)
