@@ -65,8 +65,9 @@ def draw_knobs(record: RunRecord) -> bytes:
         values = np.maximum(record.series(name), knob.low)
         value_axis.step(x, values, where="mid", color=COLOURS[0])
         value_axis.set_yscale("log")
-        least, most = np.nanmin(values), np.nanmax(values)
-        value_axis.set_ylim(least / 1.2, max(1.2 * most, 10 * least))  # small moves are to look small
+        if np.isfinite(values).any():  # small moves are to look small
+            least, most = np.nanmin(values), np.nanmax(values)
+            value_axis.set_ylim(least / 1.2, max(1.2 * most, 10 * least))
         off = "; bottom = off" if knob.can_be_off else ""
         value_axis.set_title(f"{name}: {knob.meaning}{off}", fontsize=10, loc="left")
         action = record.series(f"action_{name}")
