@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from typing import Any, Self, TypeVar
 
 from agents.processes import WorkerDied
+from agents.stopping import Interruptible
 
 logger = logging.getLogger(__name__)
 
@@ -171,11 +172,12 @@ class Cluster:
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
         try:
-            try:
-                yield
-            finally:
-                over.set()
-                watcher.join()
+            with Interruptible():  # for where nothing else answers an interrupt
+                try:
+                    yield
+                finally:
+                    over.set()
+                    watcher.join()
         except KeyboardInterrupt:
             if self._lost:
                 raise HeadLost(self._lost) from None
