@@ -62,7 +62,8 @@ def describe(report: DataReport) -> str:
 def _origin(report: DataReport) -> str:
     if report.n_groups == report.n_patches:
         return "whose names tell no slides or patients: some are held out at random, so figures flatter"
-    return "from 1 slide or patient" if report.n_groups == 1 else f"from {report.n_groups} slides or patients"
+    origin = "slide, region or patient" if report.n_groups == 1 else "slides, regions or patients"
+    return f"from {report.n_groups} {origin}"
 
 
 def _slide_text(slide: SlideFacts) -> str:

@@ -105,13 +105,15 @@ class RayLink:
         self._ask()
 
     def _ask(self) -> None:
+        self._sent = time.monotonic()
+        self._answer = self._actor.answer.remote(pack((self._call, self._snapshot_is_due())))  # needs no head
+
+    def _snapshot_is_due(self) -> bool:
+        """Whether the call that is under way is to bring the worker's state with its answer."""
         assert self._call is not None
         steps = sum(method == "step" for method, _, _ in self._since)
         method = self._call[0]
-        wanted = method == "reset" or (method == "step" and steps + 1 >= self.placement.snapshot_every)
-        self._may_be_large = method != "step" or wanted
-        self._sent = time.monotonic()
-        self._answer = self._actor.answer.remote(pack((self._call, wanted)))  # needs no head
+        return method == "reset" or (method == "step" and steps + 1 >= self.placement.snapshot_every)
 
     def receive(self) -> Any:
         """Wait for what the call returns.
@@ -147,7 +149,11 @@ class RayLink:
 
     def _wait(self, reference: Any) -> Any:
         """Return what a reference stands for, within the deadline, as long as the cluster has its head."""
-        get = self._cluster.get if self._may_be_large else self._cluster.ray.get
+        assert self._call is not None
+        small = (
+            self._call[0] == "step" and not self._snapshot_is_due()
+        )  # most messages; these are to be quick
+        get = self._cluster.ray.get if small else self._cluster.get
         while True:
             left = self.placement.deadline_s - (time.monotonic() - self._sent)
             try:

@@ -172,12 +172,10 @@ def _train_on(record: RunRecord) -> str:
     """Say how to train longer."""
     if not record.end:
         return "Let it go on, or continue it with `gan-gym train --out RUN --resume`."
-    advice = "Start a longer run, with another --out: a finished one cannot be extended."
-    images = record.series("n_images")
-    if not (len(images) and np.isfinite(images[-1])):
-        return advice
-    enough = max(2 * images[-1], images[-1] / len(images) * MIN_STEPS_TO_STOP)
-    return f"{advice[:-1]}; give --n_images {enough:.0f}."
+    images, size = record.series("n_images"), ""
+    if np.isfinite(images[-1]):
+        size = f"; give --n_images {max(2 * images[-1], images[-1] / len(images) * MIN_STEPS_TO_STOP):.0f}"
+    return f"Start a longer run, with another --out: a finished one cannot be extended{size}."
 
 
 def _go_back(record: RunRecord) -> str:

@@ -41,7 +41,7 @@ def slide_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_check_data_describes_the_slides(gan_gym_command, slide_folder, capsys) -> None:
     assert gan_gym_command("check-data", slide_folder, "--image_size", 64) == 0
     shown = capsys.readouterr().out
-    assert "slides, 3 of 3 images usable, 192 patches from 2 slides or patients" in shown
+    assert "slides, 3 of 3 images usable, 192 patches from 2 slides, regions or patients" in shown
     assert "    patient_1_a.tif: generic-tiff, 768x768 px, no resolution of its own, 2 levels" in shown
     assert "    patient_2.tif: generic-tiff, 768x768 px, 0.5 µm/px, 2 levels" in shown
     assert "note: 1 of 3 slides do not say their resolution, such as patient_1_a.tif" in shown

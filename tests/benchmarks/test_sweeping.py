@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -203,8 +204,7 @@ def test_a_head_that_is_lost_ends_a_sweep_that_goes_on(machines: Any, tmp_path: 
     code, errors = end_without_head(call, head, file.is_file, within_s=120)
     assert code == EXIT_RESUMABLE, errors
     last = errors.splitlines()[-1]
-    assert last.startswith("error: ")
-    assert "is gone, and all workers with it" in last
+    assert re.match(r"error: (the head of the Ray cluster|Ray on this machine) \(\S+:\d+\) is gone", last)
     assert last.endswith(f"{tmp_path} holds what is done")
     before = file.read_text()
     assert [row["setting"] for row in read_rows(file)] == ["default"] * 2

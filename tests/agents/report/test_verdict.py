@@ -82,7 +82,7 @@ def test_a_plateau_after_a_few_steps_is_not_called_off(tmp_path: Path, write_run
 def test_a_few_steps_are_no_evidence(tmp_path: Path, write_run: WriteRun, n_steps: int):
     verdict = judge(read_run(write_run(tmp_path / "run", n_steps=n_steps)))
     assert verdict.state == "not enough evidence"
-    assert f": {n_steps};" in verdict.reason
+    assert f"finished env steps (decisions of the controller): {n_steps};" in verdict.reason
 
 
 def test_low_diversity_while_quality_still_rises_is_not_yet_a_collapse(
