@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from agents.attach import AttachedController
 
-FORMAT = 3
-"""Version of the file format and of the meaning of the observations."""
+FORMAT = 4
+"""Version of the file format and of the meaning of observations and moves."""
 SHIPPED = Path(__file__).parent / "pretrained"
 CLIP = 10.0
 """Normalised observations are clipped here, as `VecNormalize` does."""
