@@ -95,6 +95,8 @@ def test_a_run_is_compared_with_what_it_has_not_seen(gan_gym_command, finished_r
         assert result["path_length"]["value"] > 0
     before = (run / "evaluation.json").read_bytes()
     assert len(list(run.glob("events.*.end"))) == 1
+    for told in ("summary.md", "report.html"):
+        assert "generated images 30" in (run / told).read_text(), f"{told} tells of an evaluation before"
     flags = ["--json", tmp_path / "other.json", "--seed", 3]
     assert gan_gym_command("evaluate", "--run", run, "--n", 30, "--real", finished_data(run), *flags) == 0
     assert json.loads((tmp_path / "other.json").read_text())["kid"]["n_real"] == 40
