@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from agents.attach import AttachedController
 
-FORMAT = 4
-"""Version of the file format and of the meaning of observations and moves."""
+FORMAT = 3
+"""Version of the file format and of the meaning of the observations."""
 SHIPPED = Path(__file__).parent / "pretrained"
 CLIP = 10.0
 """Normalised observations are clipped here, as `VecNormalize` does."""

@@ -58,7 +58,7 @@ KNOBS: dict[str, Knob] = {
             "instance_noise", 0.01, 1.0, 16.0, "std of noise on all D sees, stds of the data", can_be_off=True
         ),
         Knob("reward_weight", 0.05, 1.0, 2.0, "weight of the similarity in D's fake term", can_be_off=True),
-        Knob("r1_gamma", 1e-3, 100.0, 256.0, "weight of the R1 gradient penalty", can_be_off=True),
+        Knob("r1_gamma", 1e-3, 100.0, 8.0, "weight of the R1 gradient penalty", can_be_off=True),
         Knob("d_steps", 1.0, 8.0, 2.0, "D updates per G update, rounded"),
         Knob("augment_p", 0.01, 1.0, 4.0, "probability of augmenting what D sees", can_be_off=True),
         Knob("beta1", 0.05, 0.95, 8.0, "Adam first-moment decay of both networks", can_be_off=True),

@@ -60,7 +60,7 @@ class GANEnv(gym.Env[Array, Array]):
     | d_lr | 1e-06 | 0.02 | 32 | Adam learning rate of the discriminator |
     | instance_noise * | 0.01 | 1 | 16 | std of noise on all D sees, stds of the data |
     | reward_weight * | 0.05 | 1 | 2 | weight of the similarity in D's fake term |
-    | r1_gamma * | 0.001 | 100 | 256 | weight of the R1 gradient penalty |
+    | r1_gamma * | 0.001 | 100 | 8 | weight of the R1 gradient penalty |
     | d_steps | 1 | 8 | 2 | D updates per G update, rounded |
     | augment_p * | 0.01 | 1 | 4 | probability of augmenting what D sees |
     | beta1 * | 0.05 | 0.95 | 8 | Adam first-moment decay of both networks |

@@ -132,7 +132,7 @@ def test_a_renamed_pickle_is_not_executed(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"format": 99}, "has format 99, this version reads 4"),
+        ({"format": 99}, "has format 99, this version reads 3"),
         ({"format": None}, "lacks format"),
         ({"sha256": None}, "lacks sha256"),
         ({"card": "text"}, "lacks card"),
