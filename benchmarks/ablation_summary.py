@@ -7,9 +7,9 @@ from typing import Any
 
 from benchmarks.ablation_cells import ALGO, INSTANCES, TRAINED_IN
 from benchmarks.ablation_variants import FULL, QUESTIONS, VARIANTS
-from benchmarks.comparison_summary import METRICS, on_same_instances, stratify
+from benchmarks.comparison_summary import METRICS, by_training, failed_share, on_same_instances
 from benchmarks.playing import Row
-from benchmarks.statistics import Triple, interval, mean, paired_difference, share_interval
+from benchmarks.statistics import Triple, interval, mean, paired_difference
 
 SHOWN = ("final_quality", "kernel", "modes20", "hq_distance")
 """Metrics of the last model; the last two were never rewarded."""
@@ -49,13 +49,13 @@ def _of_full(rows: Sequence[Row]) -> list[Row]:
 def _figures(ours: Sequence[Row], full: Sequence[Row], shown: Sequence[str]) -> dict[str, Any]:
     figures: dict[str, Any] = {
         name: {
-            "mean": interval(stratify(ours, METRICS[name]), mean),
+            "mean": interval(by_training(ours, METRICS[name]), mean),
             "difference": paired_difference(*on_same_instances(ours, full, METRICS[name])),
         }
         for name in shown
     }
     return figures | {
-        "failed": share_interval(sum(row["failed"] for row in ours), len(ours)),
+        "failed": failed_share(sum(row["failed"] for row in ours), ours),
         "n_seeds": len({row["training_seed"] for row in ours}),
         "n_instances": len({(row["env"], row["seed"]) for row in ours}),
     }

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from benchmarks.comparison_summary import METRICS, Summary, by_setting, entry, stratify
+from benchmarks.comparison_summary import METRICS, Summary, by_setting, by_training, entry
 from benchmarks.playing import Row
 from benchmarks.statistics import performance_profile
 
@@ -71,7 +71,7 @@ def _profiles(axes: Axes, of: Mapping[str, Sequence[Row]], colours: Mapping[str,
     """Draw the share of runs above each quality."""
     thresholds = np.linspace(0, 1, N_THRESHOLDS)
     for agent, colour in reversed(list(colours.items())):
-        share, low, high = performance_profile(stratify(of[agent], METRICS["final_quality"]), thresholds)
+        share, low, high = performance_profile(by_training(of[agent], METRICS["final_quality"]), thresholds)
         axes.fill_between(thresholds, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.plot(thresholds, share, color=colour, label=agent)
     axes.set_xlabel("quality q")

@@ -83,8 +83,8 @@ def by_setting(rows: Sequence[Row]) -> dict[str, dict[str, list[Row]]]:
 def summarise(rows: Sequence[Row]) -> Summary:
     """Return `{agent: {metric: {...}}}`, agents in other than the default setting as `agent @ setting`.
 
-    Of each metric, with 95 % intervals as `[value, low, high]`: `iqm` and `mean`, from runs resampled within
-    each of the controller's seeds; `paired`, the mean difference to every other agent on the same instances;
+    Of each metric, with 95 % intervals as `[value, low, high]`: `iqm` and `mean`, over the instances that all
+    trainings of an agent met; `paired`, the mean difference to every other agent on the same instances;
     `probability_of_improvement`, how probably a run is better than one of every other agent; and, the same
     for all metrics, `failed`, the share of runs that failed, with `failed_interval`.
 
@@ -100,7 +100,7 @@ def summarise(rows: Sequence[Row]) -> Summary:
         }
         figures = {name: _figures(of, metric) for name, metric in METRICS.items()}
         for agent, own in of.items():
-            failed = share_interval(failures[agent], len(own))
+            failed = failed_share(failures[agent], own)
             summary[entry(agent, setting)] = {
                 name: {**own_figures[agent], "failed": failed[0], "failed_interval": failed}
                 for name, own_figures in figures.items()
@@ -109,11 +109,20 @@ def summarise(rows: Sequence[Row]) -> Summary:
     return summary
 
 
+def failed_share(n_failed: int, rows: Sequence[Row]) -> Triple:
+    """Return the share of an agent's runs that failed, with an interval for as many runs as it met instances.
+
+    Several trainings on one instance count as one run: what fails under one fails under the others.
+    """
+    n_instances = len({(row["env"], row["seed"]) for row in rows})
+    return share_interval(n_failed * n_instances / len(rows), n_instances)
+
+
 def _figures(of: Mapping[str, Sequence[Row]], metric: Metric) -> dict[str, dict[str, Any]]:
     """Return all statistics of one metric by agent; nothing where a row does not have it."""
     if any(metric.of(row) is None for own in of.values() for row in own):
         return {}
-    strata = {agent: stratify(own, metric) for agent, own in of.items()}
+    runs = {agent: by_training(own, metric) for agent, own in of.items()}
     figures: dict[str, dict[str, Any]] = {
         agent: {
             "iqm": interval(own, iqm),
@@ -121,7 +130,7 @@ def _figures(of: Mapping[str, Sequence[Row]], metric: Metric) -> dict[str, dict[
             "paired": {},
             "probability_of_improvement": {},
         }
-        for agent, own in strata.items()
+        for agent, own in runs.items()
     }
     sign = 1 if metric.higher_is_better else -1
     for i, agent in enumerate(of):
@@ -131,8 +140,7 @@ def _figures(of: Mapping[str, Sequence[Row]], metric: Metric) -> dict[str, dict[
                 difference = paired_difference(ours, theirs)
                 figures[agent]["paired"][other] = difference
                 figures[other]["paired"][agent] = _mirrored(difference, 0.0)
-            mine, others = ([sign * values for values in strata[name]] for name in (agent, other))
-            better = probability_of_improvement(mine, others)
+            better = probability_of_improvement(sign * runs[agent], sign * runs[other])
             figures[agent]["probability_of_improvement"][other] = better
             figures[other]["probability_of_improvement"][agent] = _mirrored(better, 1.0)
     return figures
@@ -144,22 +152,24 @@ def _mirrored(triple: Triple, whole: float) -> Triple:
     return [whole - value, whole - high, whole - low]
 
 
-def stratify(rows: Sequence[Row], metric: Metric) -> list[Values]:
-    """Return the values of each of a controller's seeds."""
-    seeds = sorted({row["training_seed"] for row in rows})
-    return [np.array([metric.of(row) for row in rows if row["training_seed"] == s], float) for s in seeds]
+def by_training(rows: Sequence[Row], metric: Metric) -> Values:
+    """Return values `(trainings, instances)` on the instances that all trainings of an agent met."""
+    return _tables([rows], metric)[0]
 
 
 def on_same_instances(ours: Sequence[Row], theirs: Sequence[Row], metric: Metric) -> tuple[Values, Values]:
-    """Return values `(seeds, instances)` on the instances that all trainings of both agents met."""
+    """Return values `(trainings, instances)` on the instances that all trainings of both agents met."""
+    first, second = _tables([ours, theirs], metric)
+    return first, second
+
+
+def _tables(of: Sequence[Sequence[Row]], metric: Metric) -> list[Values]:
+    """Return each agent's values `(trainings, instances)` on the instances that all trainings of all met."""
     tables = []
-    for rows in (ours, theirs):
+    for rows in of:
         table: dict[int, dict[tuple[str, int], float | None]] = {}
         for row in rows:
             table.setdefault(row["training_seed"], {})[row["env"], row["seed"]] = metric.of(row)
         tables.append(table)
-    met = set.intersection(*(set(own) for table in tables for own in table.values()))
-    first, second = (
-        np.array([[table[s][i] for i in sorted(met)] for s in sorted(table)], float) for table in tables
-    )
-    return first, second
+    met = sorted(set.intersection(*(set(own) for table in tables for own in table.values())))
+    return [np.array([[table[s][i] for i in met] for s in sorted(table)], float) for table in tables]

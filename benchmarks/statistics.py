@@ -1,7 +1,11 @@
 """Interquartile means, failure rates, paired differences, probabilities of improvement, performance profiles.
 
 All with 95 % intervals. Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical
-Precipice" (arXiv 2108.13264): few runs are described by intervals, from resampling runs within each stratum.
+Precipice" (arXiv 2108.13264): few runs are described by intervals, from resampling them. All trainings of an
+agent meet the same instances, and what is hard for one is hard for the others; so the runs are a table
+`(trainings, instances)` whose rows and columns are resampled, each by itself (Owen 2007, "The pigeonhole
+bootstrap", arXiv 0712.1111: it errs on the wide side). Resampling runs within each training, as if each had
+instances of its own, gives intervals that are too narrow.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ N_BOOTSTRAP = 2000
 """Resamples an interval is taken from."""
 
 Values = NDArray[np.float64]
+"""Of runs: `(trainings, instances)`."""
 Triple = list[float]
 """Value, lower and upper end of the 95 % interval."""
 Statistic = Callable[[Values], Any]
@@ -40,18 +45,21 @@ def median(values: Values) -> Any:
     return np.median(values, axis=-1)
 
 
-def interval(strata: Sequence[Values], statistic: Statistic, seed: int = 0) -> Triple:
-    """Return a statistic of all values with its 95 % percentile interval.
+def interval(runs: Values, statistic: Statistic, seed: int = 0) -> Triple:
+    """Return a statistic of all runs with its 95 % percentile interval.
 
     Args:
-        strata: the runs of each stratum (a controller's seed, say); each is resampled by itself.
+        runs: `(trainings, instances)`.
         statistic: reduces the last axis.
         seed: seed of the private generator.
     """
     rng = np.random.default_rng(seed)
-    resampled = [stratum[rng.integers(len(stratum), size=(N_BOOTSTRAP, len(stratum)))] for stratum in strata]
-    low, high = np.quantile(statistic(np.concatenate(resampled, axis=-1)), [0.025, 0.975])
-    return [float(statistic(np.concatenate(strata))), float(low), float(high)]
+    n_trainings, n_instances = runs.shape
+    instances = rng.integers(n_instances, size=(N_BOOTSTRAP, 1, n_instances))
+    trainings = rng.integers(n_trainings, size=(N_BOOTSTRAP, n_trainings, 1))
+    resampled = runs[trainings, instances].reshape(N_BOOTSTRAP, -1)
+    low, high = np.quantile(statistic(resampled), [0.025, 0.975])
+    return [float(statistic(runs.ravel())), float(low), float(high)]
 
 
 def mean_interval(values: Sequence[float]) -> Triple:
@@ -67,7 +75,7 @@ def mean_interval(values: Sequence[float]) -> Triple:
     return [value, value - half, value + half]
 
 
-def share_interval(n_hits: int, n: int) -> Triple:
+def share_interval(n_hits: float, n: int) -> Triple:
     """Return a share with Wilson's 95 % interval, which holds for shares of 0 and 1 too.
 
     Wilson 1927, "Probable inference, the law of succession, and statistical inference", JASA 22, p. 209.
@@ -81,13 +89,12 @@ def share_interval(n_hits: int, n: int) -> Triple:
 def paired_difference(ours: Values, theirs: Values, seed: int = 0) -> Triple:
     """Return the mean difference of two agents on the same instances.
 
-    Instances and the seeds of both agents are resampled, each by itself, so the interval speaks of other
-    instances and other trainings (Owen 2007, "The pigeonhole bootstrap", arXiv 0712.1111: it errs on the wide
-    side).
+    Instances and the trainings of both agents are resampled, each by itself, so the interval speaks of other
+    instances and other trainings.
 
     Args:
-        ours: `(seeds, instances)`.
-        theirs: `(seeds, instances)`, of the same instances.
+        ours: `(trainings, instances)`.
+        theirs: `(trainings, instances)`, of the same instances.
         seed: seed of the private generator.
     """
     instances = _shares(ours.shape[1], seed, 0)
@@ -99,46 +106,44 @@ def paired_difference(ours: Values, theirs: Values, seed: int = 0) -> Triple:
     return [float(ours.mean() - theirs.mean()), float(low), float(high)]
 
 
-def probability_of_improvement(ours: Sequence[Values], theirs: Sequence[Values], seed: int = 0) -> Triple:
+def probability_of_improvement(ours: Values, theirs: Values, seed: int = 0) -> Triple:
     """Return how probably a run of ours is above a run of theirs, a tie counting half.
 
-    It is Mann and Whitney's U over the number of pairs; runs are resampled within each stratum.
+    It is Mann and Whitney's U over the number of pairs.
 
     Args:
-        ours: the runs of each stratum.
+        ours: `(trainings, instances)`.
         theirs: the same of the other agent.
         seed: seed of the private generator.
     """
-    won = (np.sign(np.concatenate(ours)[:, None] - np.concatenate(theirs)) + 1) / 2
-    mine, others = (_stratified_shares(strata, seed, side) for side, strata in enumerate((ours, theirs)))
+    won = (np.sign(ours.reshape(-1, 1) - theirs.ravel()) + 1) / 2
+    mine, others = (_shares_of_runs(runs, seed, side) for side, runs in enumerate((ours, theirs)))
     resampled = ((mine @ won) * others).sum(axis=1)
     low, high = np.quantile(resampled, [0.025, 0.975])
     return [float(won.mean()), float(low), float(high)]
 
 
-def performance_profile(strata: Sequence[Values], thresholds: Values, seed: int = 0) -> Values:
+def performance_profile(runs: Values, thresholds: Values, seed: int = 0) -> Values:
     """Return the share of runs above each threshold with its pointwise 95 % band.
 
     Args:
-        strata: the runs of each stratum.
+        runs: `(trainings, instances)`.
         thresholds: `(K,)`.
         seed: seed of the private generator.
 
     Returns:
         `(3, K)`: shares, lower and upper ends.
     """
-    above = np.concatenate(strata)[:, None] > thresholds
-    low, high = np.quantile(_stratified_shares(strata, seed, 0) @ above, [0.025, 0.975], axis=0)
+    above = runs.reshape(-1, 1) > thresholds
+    low, high = np.quantile(_shares_of_runs(runs, seed, 0) @ above, [0.025, 0.975], axis=0)
     return np.stack([above.mean(axis=0), low, high])
 
 
-def _stratified_shares(strata: Sequence[Values], seed: int, side: int) -> Values:
-    """Return which share of each resample every run makes up, `(N_BOOTSTRAP, runs)`, within its stratum."""
-    n_runs = sum(map(len, strata))
-    resamples = [
-        _shares(len(runs), seed, 2 * i + side) * (len(runs) / n_runs) for i, runs in enumerate(strata)
-    ]
-    return np.concatenate(resamples, axis=1)
+def _shares_of_runs(runs: Values, seed: int, side: int) -> Values:
+    """Return which share of each resample every run makes up, `(N_BOOTSTRAP, runs)`."""
+    n_trainings, n_instances = runs.shape
+    instances, trainings = _shares(n_instances, seed, side), _shares(n_trainings, seed, 2 + side)
+    return (trainings[:, :, None] * instances[:, None, :]).reshape(N_BOOTSTRAP, -1)
 
 
 @lru_cache(maxsize=64)

@@ -30,7 +30,7 @@ class Ratio:
     @classmethod
     def of(cls, ratios: NDArray[np.float64]) -> Ratio:
         """Summarise the ratios of all repeats."""
-        return cls(*interval([ratios], median))
+        return cls(*interval(ratios[None], median))
 
 
 def stopwatch(run: Callable[[], object]) -> float:

@@ -67,6 +67,12 @@ def test_the_share_of_failures_has_an_interval() -> None:
     assert figures["failed_interval"] == pytest.approx([0.25, 0.0715, 0.5907], abs=1e-3)
 
 
+def test_trainings_that_fail_together_count_as_one() -> None:
+    """Five trainings that fail on the same two of eight instances are no 40 runs of which ten fail."""
+    rows = [row("a", seed, 0.5, failed=seed < 2, training_seed=s) for seed in range(8) for s in range(5)]
+    assert summarise(rows)["a"]["modes"]["failed_interval"] == pytest.approx([0.25, 0.0715, 0.5907], abs=1e-3)
+
+
 def test_where_modes_cannot_be_counted_failures_are_judged_by_the_best_agent() -> None:
     uncounted = {"modes": -1, "modes20": -1, "hq": -1, "best_modes": -1, "best_modes20": -1, "best_hq": -1}
     rows = [row("a", s, 0.6, **uncounted) for s in range(4)]

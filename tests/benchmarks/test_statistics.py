@@ -21,6 +21,10 @@ def _normal(seed: int, *size: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=size)
 
 
+def _width(triple: list[float]) -> float:
+    return triple[2] - triple[1]
+
+
 def test_iqm_is_the_mean_of_the_middle_half() -> None:
     values = np.array([100.0, -100.0, 1.0, 2.0, 3.0, 4.0, 1000.0, -1000.0])
     assert iqm(values) == pytest.approx(np.mean([1.0, 2.0, 3.0, 4.0]))
@@ -29,22 +33,35 @@ def test_iqm_is_the_mean_of_the_middle_half() -> None:
 
 def test_interval_of_a_mean_agrees_with_the_normal_one() -> None:
     values = 3 + _normal(0, 400)
-    value, low, high = interval([values], mean)
+    value, low, high = interval(values[None], mean)
     assert value == pytest.approx(values.mean())
     assert high - low == pytest.approx(2 * Z * values.std() / 20, rel=0.1)
     assert low < value < high
 
 
-def test_strata_are_resampled_apart() -> None:
-    """Two constant strata of different value leave nothing to vary."""
-    strata = [np.zeros(5), np.ones(5)]
-    assert interval(strata, mean) == [0.5, 0.5, 0.5]
-    assert probability_of_improvement(strata, [np.zeros(4)]) == pytest.approx([0.75] * 3)
-    assert performance_profile(strata, np.array([0.3])).ravel() == pytest.approx([0.5] * 3)
+def test_trainings_that_agree_say_no_more_than_one() -> None:
+    """What is hard for one training is hard for the others: five on 100 instances are no 500 runs."""
+    one = _normal(0, 1, 100)
+    five = np.repeat(one, 5, axis=0)
+    assert _width(interval(five, mean)) == pytest.approx(_width(interval(one, mean)), rel=0.05)
+    against = _normal(1, 1, 100)
+    widths = [_width(probability_of_improvement(runs, against)) for runs in (one, five)]
+    assert widths[1] == pytest.approx(widths[0], rel=0.05)
+    for runs in (one, five):
+        _, low, high = performance_profile(runs, np.array([0.0]))[:, 0]
+        assert high - low == pytest.approx(2 * Z * 0.5 / 10, rel=0.1)
+
+
+def test_an_interval_is_as_wide_as_trainings_and_instances_make_it() -> None:
+    """For effects of trainings and of instances that add up the variance of the mean is the sum of two."""
+    trainings, instances = _normal(2, 40), _normal(3, 100)
+    _, low, high = interval(trainings[:, None] + instances, mean)
+    expected = np.sqrt(trainings.var() / 40 + instances.var() / 100)
+    assert high - low == pytest.approx(2 * Z * expected, rel=0.1)
 
 
 def test_equal_seeds_give_equal_intervals() -> None:
-    values = [_normal(3, 30)]
+    values = _normal(3, 1, 30)
     assert interval(values, iqm, seed=1) == interval(values, iqm, seed=1)
     assert interval(values, iqm, seed=1) != interval(values, iqm, seed=2)
 
@@ -81,13 +98,13 @@ def test_a_paired_difference_is_as_uncertain_as_the_few_trainings_behind_it() ->
 
 def test_probability_of_improvement_is_mann_and_whitneys() -> None:
     ours, theirs = (np.round(values, 1) for values in (0.3 + _normal(0, 40), _normal(1, 30)))  # with ties
-    value, _, _ = probability_of_improvement([ours[:15], ours[15:]], [theirs])
+    value, _, _ = probability_of_improvement(ours.reshape(2, 20), theirs[None])
     assert value == pytest.approx(mannwhitneyu(ours, theirs).statistic / (40 * 30))
-    assert probability_of_improvement([theirs], [ours])[0] == pytest.approx(1 - value)
+    assert probability_of_improvement(theirs[None], ours[None])[0] == pytest.approx(1 - value)
 
 
 def test_probability_of_improvement_of_shifted_normals_in_closed_form() -> None:
-    value, low, high = probability_of_improvement([0.5 + _normal(0, 800)], [_normal(1, 800)])
+    value, low, high = probability_of_improvement(0.5 + _normal(0, 1, 800), _normal(1, 1, 800))
     assert low < norm.cdf(0.5 / np.sqrt(2)) < high
     assert value == pytest.approx(norm.cdf(0.5 / np.sqrt(2)), abs=0.03)
 
@@ -95,13 +112,13 @@ def test_probability_of_improvement_of_shifted_normals_in_closed_form() -> None:
 def test_interval_of_the_probability_of_improvement_between_equals() -> None:
     """The variance of U over the pairs is (n + m + 1) / 12 n m."""
     n, m = 200, 300
-    _, low, high = probability_of_improvement([_normal(0, n)], [_normal(1, m)])
+    _, low, high = probability_of_improvement(_normal(0, 1, n), _normal(1, 1, m))
     assert high - low == pytest.approx(2 * Z * np.sqrt((n + m + 1) / (12 * n * m)), rel=0.1)
 
 
 def test_performance_profile_in_closed_form() -> None:
     runs = np.arange(400) / 400
-    share, low, high = performance_profile([runs], np.array([-1.0, 0.245, 0.745, 2.0]))
+    share, low, high = performance_profile(runs[None], np.array([-1.0, 0.245, 0.745, 2.0]))
     assert share.tolist() == [1.0, 0.7525, 0.2525, 0.0]
     expected = 2 * Z * np.sqrt(share * (1 - share) / 400)
     assert high - low == pytest.approx(expected, rel=0.1)
