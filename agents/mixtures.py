@@ -45,8 +45,8 @@ MIXTURES: dict[str, tuple[Share, ...]] = {
     "images": _IMAGES,
     "mixture": (*_POINTS, *_IMAGES),
 }
-"""Mixtures by name, to be given where an environment's id is. `points`: grids that ask for different noise
-and rates, so that a controller has to look. `images`: small GANs on stacked digits and on the embedded
+"""Mixtures by name, to be given where an environment's id is. `points`: grids that ask for different
+settings, so that a controller has to look. `images`: small GANs on stacked digits and on the embedded
 tissue, whose updates gain nothing by being compiled. `mixture`: all of them."""
 
 

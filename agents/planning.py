@@ -137,7 +137,7 @@ def _settle(config: TrainConfig, device: torch.device) -> TrainConfig:
     controller, reward_model = config.controller, config.reward_model
     if controller is None and config.learn is None:
         controller = "pretrained"
-    if controller is not None and os.path.isdir(controller) and controller not in (*BASELINES, *shipped()):
+    if controller is not None and os.path.exists(controller) and controller not in (*BASELINES, *shipped()):
         controller = os.path.abspath(controller)
     if reward_model not in (*REWARD_MODELS, *shipped_names()) and os.path.isdir(reward_model):
         reward_model = os.path.abspath(reward_model)

@@ -19,7 +19,7 @@ from gan_gym.gan.networks import family
 FIRST_SEED = 10_000
 """Of the resets: equal seeds draw equal starts in all distributions, and benchmarks test from 0 on."""
 N_TIMES = 6
-"""Times a training's policy is validated."""
+"""Times a training's policy is validated as it learns; it is before, too."""
 N_EPISODES = {"points": 16, "images": 3}
 """Validation GANs of each kind, by the family of their networks."""
 PATIENCE = 4
@@ -71,7 +71,9 @@ def validated_every(total_timesteps: int) -> int:
 
 
 class KeepBest(BaseCallback):
-    """Validates the policy `N_TIMES` times, keeps the best, and stops once `PATIENCE` of them were no better.
+    """Validates the policy before it learns and `N_TIMES` times as it does, and keeps the best.
+
+    Training stops once `PATIENCE` validations in a row were no better.
 
     Args:
         shares: the environments it learns in.

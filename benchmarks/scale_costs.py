@@ -20,7 +20,7 @@ from agents.hosts import pack, unpack
 from agents.remote import Placement, RayVecEnv
 from agents.shared_patches import share_patches
 from agents.workers import Kind, Worker, WorkersVecEnv
-from benchmarks.controller_costs import StepClock
+from benchmarks.ppo_costs import StepClock
 from benchmarks.scale_workers import sleeping, step_times
 from gan_gym.envs.histogan import HistoGANEnv
 

@@ -73,7 +73,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from benchmarks.controller_costs import controllers
+from benchmarks.ppo_costs import controllers
 from benchmarks.costs import Costs, Scale, threads
 from benchmarks.cuda_costs import cuda_graphs
 from benchmarks.env_costs import imports, overheads

@@ -201,11 +201,6 @@ class ReferenceStatistics:
         return (1 / (1 + squared / self.coverage_scale**2)).mean(dim=1)
 
 
-def statistic_names() -> tuple[str, ...]:
-    """Return the names of the scores, in the order of `Similarity`."""
-    return tuple(Similarity.__dataclass_fields__)
-
-
 def as_row(similarity: Similarity) -> dict[str, float]:
     """Return the scores by name."""
     return dict(vars(similarity))

@@ -53,7 +53,7 @@ def make_baseline(name: str, **arguments: Any) -> Agent:
 
 
 def find_agent(name_or_path: str | Path, *, seed: int = 0) -> Agent:
-    """Return a baseline or a shipped controller by name, or the controller in a folder.
+    """Return a baseline or a shipped controller by name, or the controller in a folder or a zip.
 
     Args:
         name_or_path: what to find.
@@ -69,7 +69,7 @@ def find_agent(name_or_path: str | Path, *, seed: int = 0) -> Agent:
         return Random(seed)
     if name in BASELINES:
         return make_baseline(name)
-    if name in shipped() or (Path(name) / "controller.json").is_file():
+    if name in shipped() or name.endswith(".zip") or (Path(name) / "controller.json").is_file():
         return Controller.load(name)
     known = unknown(name, [*BASELINES, *shipped()], "controller")
-    raise ValueError(f"{known} Or give a folder with a controller.json.")
+    raise ValueError(f"{known} Or give a folder with a controller.json, or a zip of Stable-Baselines3.")

@@ -56,6 +56,16 @@ def test_acts_as_the_model_did(tmp_path, algo) -> None:
     assert np.array_equal(again.predict(observations[0])[0], controller.predict(observations[0])[0])
 
 
+def test_a_run_is_controlled_by_it(gan_gym_command, patch_folder, tmp_path, capsys) -> None:
+    data = ["--data", patch_folder, "--image_size", 16, "--batch_size", 8]
+    flags = [*data, "--out", tmp_path / "run", "--controller", saved(tmp_path / "model.zip"), "--dry_run"]
+    assert gan_gym_command("train", *flags) == 0
+    assert "model.zip" in capsys.readouterr().out
+    (tmp_path / "model.zip").write_text("text")
+    assert gan_gym_command("train", *flags) == 2
+    assert "model.zip" in capsys.readouterr().err
+
+
 def test_every_policy_of_ours_is_known() -> None:
     modules = {
         find(name).load().policy_aliases[find(name).policy].__module__ for name in ALGOS_BY_MODULE.values()
