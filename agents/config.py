@@ -155,8 +155,8 @@ class FitControllerConfig:
     """Train a controller on cheap GANs."""
 
     env: str = "GridGAN-v0"
-    """Environment's id; or a mixture of them side by side: `points` (four grids), `images` (stacked digits and
-    the embedded tissue), or `mixture`, both."""
+    """Environment's id; or a mixture of them side by side: `points` (four grids), `images` (stacked digits
+    and the embedded tissue), or `mixture`, both."""
     algo: str = "ppo"
     """a2c ddpg dqn ppo sac td3, or with sb3-contrib ars crossq qrdqn recurrent_ppo tqc trpo."""
     out: str | None = None

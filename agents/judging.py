@@ -28,7 +28,7 @@ from gan_gym.metrics import METRICS, Decoder, cache_folder, evaluate, load_extra
 
 
 def run_evaluate(config: EvaluateConfig) -> int:
-    """Print the figures with their intervals; write them to `--json`, and into folder and report of `--run`."""
+    """Print the figures with their intervals; write them to `--json`, and into the report of `--run`."""
     if config.fake is None and config.run is None:
         raise ValueError(
             "nothing to evaluate: give either --fake (a folder of patches) or --run (a run's folder)"

@@ -73,13 +73,13 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from benchmarks.ppo_costs import controllers
 from benchmarks.costs import Costs, Scale, threads
 from benchmarks.cuda_costs import cuda_graphs
 from benchmarks.env_costs import imports, overheads
 from benchmarks.growth import growth
 from benchmarks.memory_costs import memory
 from benchmarks.population_costs import populations
+from benchmarks.ppo_costs import controllers
 from benchmarks.throughput_files import to_table, write
 from benchmarks.trainer_costs import floors, trainers
 from gan_gym.devices import resolve_device

@@ -73,9 +73,9 @@ IMAGE_SCALE = dict.fromkeys(("g_lr", "d_lr", "g_update_ratio", "d_update_ratio")
 
 DEFAULT_KNOBS = ("g_lr", "d_lr", "r1_gamma", "beta1")
 """Learning rates alone are not enough: without a regularising knob no policy recovers the modes, and a start
-with the wrong beta1 costs a quarter of the quality. The R1 penalty does what instance noise does in short runs,
-and in long ones far more (docs/controllers.md). Moves are large, so that a controller leaves the worst start
-in two decisions."""
+with the wrong beta1 costs a quarter of the quality. The R1 penalty does what instance noise does in short
+runs, and in long ones far more (docs/controllers.md). Moves are large, so that a controller leaves the worst
+start in two decisions."""
 
 
 def resolve(names: Sequence[str]) -> tuple[Knob, ...]:

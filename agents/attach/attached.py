@@ -50,9 +50,9 @@ class AttachedController:
     the first steps; the fakes are the last that the loop made itself before a decision (128, of points 400).
 
     A loss or score that is `None` or not finite is left out; what was known last is shown in its place, with
-    one warning. If a loss or score was finite at no step of a block, or a weight is not, the run has diverged:
-    one warning says so, `diverged` is set, and no knob is turned any more; a loop may end there, or go back to a
-    checkpoint and call `load_state_dict`. After `total_steps` the last settings stay.
+    one warning. If a loss or score was finite at no step of a block, or a weight is not, the run has
+    diverged: one warning says so, `diverged` is set, and no knob is turned any more; a loop may end there, or
+    go back to a checkpoint and call `load_state_dict`. After `total_steps` the last settings stay.
 
     Learning rates that the loop changes too, by a schedule, are read afresh at every decision, and multiplied
     from there; better leave schedules out.

@@ -46,9 +46,8 @@ def test_short_features_attract_nothing():
 
 def test_figures_equal_a_loop():
     train, held_out, fake = normal(30, 0), normal(50, 1), normal(45, 2) + normal(1, 3)
-    train_units, held_out_units, fake_units = (x / x.norm(dim=1, keepdim=True) for x in (train, held_out, fake))
-    expected = [min(float((h - t).norm()) for t in train_units) for h in held_out_units]
-    distance = [min(float((f - t).norm()) for t in train_units) for f in fake_units]
+    units = [x / x.norm(dim=1, keepdim=True) for x in (train, held_out, fake)]
+    expected, distance = ([min(float((x - t).norm()) for t in units[0]) for x in side] for side in units[1:])
     result = memorisation(train, held_out, fake, n_pairs=3)
     assert result.below_5.value == pytest.approx(np.mean(distance < np.quantile(expected, 0.05)))
     assert result.pairs[:, 0].tolist() == np.argsort(distance)[:3].tolist()
