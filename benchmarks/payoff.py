@@ -27,6 +27,7 @@ from agents.environments import make_one
 from agents.mixtures import shares_of
 from benchmarks.comparison_rows import read_rows
 from benchmarks.contestants import fixed
+from benchmarks.provenance import command, commit
 
 Course = list[list[float]]
 """`[updates spent, quality]` in order of the first, of the best so far."""
@@ -62,6 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     result = {
         "env": options.env,
+        "commit": commit(),
+        "command": command("benchmarks.payoff", None if argv is None else list(argv)),
         "searches": searches,
         "controllers": controllers,
         "overtakes": {
