@@ -44,7 +44,7 @@ class TrainConfig:
     resume: bool = False
     """Continue a run that was stopped; the other options come from its folder."""
     dry_run: bool = False
-    """Check data and options, say what would be done, and write nothing."""
+    """Check data and options, say what would be done and how long it takes, and write nothing."""
     batch_size: int = 32
     """Real patches per update."""
     inner_steps: int | None = None

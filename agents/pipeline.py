@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from agents import forecast
 from agents.config import DemoConfig, TrainConfig
 from agents.controlled import train_controlled
 from agents.controller import Controller
@@ -52,6 +53,7 @@ def run_train(config: TrainConfig) -> int:
     plan = make_plan(config, out)
     print(plan.describe(), flush=True)
     if config.dry_run:
+        print(forecast.describe(plan))
         print("dry run: nothing was written")
         return 0
     if not config.resume:
