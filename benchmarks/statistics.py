@@ -2,10 +2,10 @@
 
 All with 95 % intervals. Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical
 Precipice" (arXiv 2108.13264): few runs are described by intervals, from resampling them. All trainings of an
-agent meet the same instances, and what is hard for one is hard for the others; so the runs are a table
-`(trainings, instances)` whose rows and columns are resampled, each by itself (Owen 2007, "The pigeonhole
-bootstrap", arXiv 0712.1111: it errs on the wide side). Resampling runs within each training, as if each had
-instances of its own, gives intervals that are too narrow.
+agent meet the same instances, and what is hard for one is hard for the others; so instances are resampled,
+the same for all trainings. Trainings are too few to be resampled: what they differ by is Student's interval
+over them. Both are independent and add up in squares, on the wide side: chance that is neither of an instance
+nor of a training counts in both.
 """
 
 from __future__ import annotations
@@ -53,13 +53,10 @@ def interval(runs: Values, statistic: Statistic, seed: int = 0) -> Triple:
         statistic: reduces the last axis.
         seed: seed of the private generator.
     """
-    rng = np.random.default_rng(seed)
-    n_trainings, n_instances = runs.shape
-    instances = rng.integers(n_instances, size=(N_BOOTSTRAP, 1, n_instances))
-    trainings = rng.integers(n_trainings, size=(N_BOOTSTRAP, n_trainings, 1))
-    resampled = runs[trainings, instances].reshape(N_BOOTSTRAP, -1)
-    low, high = np.quantile(statistic(resampled), [0.025, 0.975])
-    return [float(statistic(runs.ravel())), float(low), float(high)]
+    n_instances = runs.shape[1]
+    instances = np.random.default_rng(seed).integers(n_instances, size=(N_BOOTSTRAP, n_instances))
+    resampled = statistic(np.moveaxis(runs[:, instances], 1, 0).reshape(N_BOOTSTRAP, -1))
+    return list(map(float, _widened(statistic(runs.ravel()), resampled, statistic(runs))))
 
 
 def mean_interval(values: Sequence[float]) -> Triple:
@@ -68,10 +65,7 @@ def mean_interval(values: Sequence[float]) -> Triple:
     Resampling so few would give intervals that are too narrow.
     """
     sample = np.asarray(values, float)
-    half = 0.0
-    if len(sample) > 1:
-        half = float(student.ppf(0.975, len(sample) - 1) * sample.std(ddof=1) / np.sqrt(len(sample)))
-    value = float(mean(sample))
+    value, half = float(mean(sample)), float(_half(sample))
     return [value, value - half, value + half]
 
 
@@ -89,21 +83,16 @@ def share_interval(n_hits: float, n: int) -> Triple:
 def paired_difference(ours: Values, theirs: Values, seed: int = 0) -> Triple:
     """Return the mean difference of two agents on the same instances.
 
-    Instances and the trainings of both agents are resampled, each by itself, so the interval speaks of other
-    instances and other trainings.
+    The interval speaks of other instances and of other trainings of both.
 
     Args:
         ours: `(trainings, instances)`.
         theirs: `(trainings, instances)`, of the same instances.
         seed: seed of the private generator.
     """
-    instances = _shares(ours.shape[1], seed, 0)
-    resampled = [
-        ((_shares(len(values), seed, stream) @ values) * instances).sum(axis=1)
-        for stream, values in enumerate((ours, theirs), start=1)
-    ]
-    low, high = np.quantile(resampled[0] - resampled[1], [0.025, 0.975])
-    return [float(ours.mean() - theirs.mean()), float(low), float(high)]
+    differences = ours.mean(axis=0) - theirs.mean(axis=0)
+    resampled = _shares(len(differences), seed, 0) @ differences
+    return list(map(float, _widened(differences.mean(), resampled, ours.mean(axis=1), theirs.mean(axis=1))))
 
 
 def probability_of_improvement(ours: Values, theirs: Values, seed: int = 0) -> Triple:
@@ -116,11 +105,11 @@ def probability_of_improvement(ours: Values, theirs: Values, seed: int = 0) -> T
         theirs: the same of the other agent.
         seed: seed of the private generator.
     """
-    won = (np.sign(ours.reshape(-1, 1) - theirs.ravel()) + 1) / 2
-    mine, others = (_shares_of_runs(runs, seed, side) for side, runs in enumerate((ours, theirs)))
-    resampled = ((mine @ won) * others).sum(axis=1)
-    low, high = np.quantile(resampled, [0.025, 0.975])
-    return [float(won.mean()), float(low), float(high)]
+    won = (np.sign(ours[:, :, None, None] - theirs) + 1) / 2
+    mine, others = (_shares(runs.shape[1], seed, side) for side, runs in enumerate((ours, theirs)))
+    resampled = ((mine @ won.mean(axis=(0, 2))) * others).sum(axis=1)
+    of_trainings = won.mean(axis=(1, 2, 3)), won.mean(axis=(0, 1, 3))
+    return list(map(float, _widened(won.mean(), resampled, *of_trainings).clip(0, 1)))
 
 
 def performance_profile(runs: Values, thresholds: Values, seed: int = 0) -> Values:
@@ -134,16 +123,34 @@ def performance_profile(runs: Values, thresholds: Values, seed: int = 0) -> Valu
     Returns:
         `(3, K)`: shares, lower and upper ends.
     """
-    above = runs.reshape(-1, 1) > thresholds
-    low, high = np.quantile(_shares_of_runs(runs, seed, 0) @ above, [0.025, 0.975], axis=0)
-    return np.stack([above.mean(axis=0), low, high])
+    above = (runs[:, :, None] > thresholds).astype(float)
+    resampled = _shares(runs.shape[1], seed, 0) @ above.mean(axis=0)
+    return _widened(above.mean(axis=(0, 1)), resampled, above.mean(axis=1)).clip(0, 1)
 
 
-def _shares_of_runs(runs: Values, seed: int, side: int) -> Values:
-    """Return which share of each resample every run makes up, `(N_BOOTSTRAP, runs)`."""
-    n_trainings, n_instances = runs.shape
-    instances, trainings = _shares(n_instances, seed, side), _shares(n_trainings, seed, 2 + side)
-    return (trainings[:, :, None] * instances[:, None, :]).reshape(N_BOOTSTRAP, -1)
+def _widened(value: Any, resampled: Values, *of_trainings: Values) -> Values:
+    """Return `(3, ...)`: a statistic and its interval over instances, widened by what trainings differ by.
+
+    Args:
+        value: the statistic, `(...)`.
+        resampled: `(N_BOOTSTRAP, ...)` of it, from other instances.
+        of_trainings: `(trainings, ...)` of each agent that has a part in it, training by training.
+    """
+    low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
+    halves = [_half(own) for own in of_trainings]
+    below, above = (
+        np.sqrt(np.square(np.maximum(side, 0)) + sum(np.square(half) for half in halves))
+        for side in (value - low, high - value)
+    )
+    return np.stack([value, value - below, value + above])
+
+
+def _half(sample: Values) -> Any:
+    """Return half of Student's 95 % interval of the mean over the first axis; one value has none."""
+    n = len(sample)
+    if n == 1:
+        return np.zeros(sample.shape[1:])
+    return student.ppf(0.975, n - 1) * sample.std(axis=0, ddof=1) / np.sqrt(n)
 
 
 @lru_cache(maxsize=64)

@@ -60,6 +60,24 @@ def test_an_interval_is_as_wide_as_trainings_and_instances_make_it() -> None:
     assert high - low == pytest.approx(2 * Z * expected, rel=0.1)
 
 
+@pytest.mark.parametrize("n_trainings", [2, 3, 5])
+def test_intervals_over_few_trainings_hold_what_they_promise(n_trainings: int) -> None:
+    """Resampling three trainings would hold the true mean in about 80 of 100 cases."""
+    held, held_paired = [], []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        runs = (
+            rng.normal(size=(n_trainings, 1)) + rng.normal(size=(1, 40)) + rng.normal(size=(n_trainings, 40))
+        )
+        for triple, of in (
+            (interval(runs, mean), held),
+            (paired_difference(runs, runs[:1] * 0), held_paired),
+        ):
+            of.append(triple[1] <= 0 <= triple[2])
+    assert np.mean(held) > 0.92
+    assert np.mean(held_paired) > 0.92
+
+
 def test_equal_seeds_give_equal_intervals() -> None:
     values = _normal(3, 1, 30)
     assert interval(values, iqm, seed=1) == interval(values, iqm, seed=1)

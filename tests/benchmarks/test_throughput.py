@@ -218,7 +218,9 @@ def test_ratio_is_the_median_with_an_interval_around_it() -> None:
 def test_ratio_has_the_interval_of_all_benchmarks() -> None:
     values = np.random.default_rng(1).lognormal(size=7)
     ratio = Ratio.of(values)
-    assert [ratio.ratio, ratio.low, ratio.high] == interval([values], lambda x: np.quantile(x, 0.5, axis=-1))
+    assert [ratio.ratio, ratio.low, ratio.high] == interval(
+        values[None], lambda x: np.quantile(x, 0.5, axis=-1)
+    )
 
 
 def test_the_plain_loop_trains_both_networks() -> None:
