@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from benchmarks.playing import Row
 from benchmarks.quality_runs import FORMS
 from benchmarks.reference_models import REFERENCE_MODELS
-from benchmarks.statistics import Triple, mean_interval
+from benchmarks.statistics import Triple, mean, mean_interval
 
 METRICS = (
     "kid", "precision", "recall", "density", "coverage", "diversity", "memorisation",
@@ -29,14 +31,15 @@ def by_cell(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
     return dict(cells)
 
 
-def differences(cells: Runs, form: str, metric: str) -> list[float]:
-    """Return a metric under a form minus that without control, of each model and seed that have both."""
-    found = []
+def differences(cells: Runs, form: str, metric: str) -> dict[str, list[float]]:
+    """Return a metric under a form minus that without control, by model, for each seed that has both."""
+    found = {}
     for (model, name), runs in cells.items():
         without = {row["seed"]: row[metric] for row in cells.get((model, "uncontrolled"), ())}
-        if name == form:
-            pairs = [(row[metric], without.get(row["seed"])) for row in runs]
-            found += [ours - theirs for ours, theirs in pairs if ours is not None and theirs is not None]
+        pairs = [(row[metric], without.get(row["seed"])) for row in runs] if name == form else []
+        of_seeds = [ours - theirs for ours, theirs in pairs if ours is not None and theirs is not None]
+        if of_seeds:
+            found[model] = of_seeds
     return found
 
 
@@ -66,18 +69,32 @@ def to_table(rows: Sequence[Row]) -> str:
 
 
 def _paired(cells: Runs, metrics: Sequence[str]) -> list[str]:
-    """Return what each form changes, over all models and seeds."""
+    """Return what each form changes.
+
+    Runs of one model are no independent witnesses of what a form does to GANs: the interval is over models,
+    each by the mean of its seeds, or, where there is but one, over its seeds.
+    """
     forms = [form for form in FORMS if form != "uncontrolled" and differences(cells, form, metrics[0])]
     if not forms:
         return []
-    head = ["minus uncontrolled", "pairs", *metrics]
-    lines = ["Same model, same seed:", "", _line(head), _line(["---"] * len(head))]
+    head = ["minus uncontrolled", "models", *metrics]
+    lines = [
+        "Same model, same seed; intervals over models, or over the seeds of a single one:",
+        "",
+        _line(head),
+        _line(["---"] * len(head)),
+    ]
     for form in forms:
-        pairs = {metric: differences(cells, form, metric) for metric in metrics}
-        lines.append(
-            _line([form, str(len(pairs[metrics[0]])), *(_figure(pairs[m], sign=True) for m in metrics)])
-        )
+        n_models = len(differences(cells, form, metrics[0]))
+        figures = [_figure(_witnesses(differences(cells, form, m)), sign=True) for m in metrics]
+        lines.append(_line([form, str(n_models), *figures]))
     return [*lines, ""]
+
+
+def _witnesses(of: Mapping[str, Sequence[float]]) -> list[float]:
+    """Return the mean of each model, or the values of the only one."""
+    values = list(of.values())
+    return list(values[0]) if len(values) == 1 else [float(mean(np.array(own))) for own in values]
 
 
 def _meanings(cells: Runs) -> list[str]:

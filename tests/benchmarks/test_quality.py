@@ -98,10 +98,30 @@ def test_differences_are_of_the_same_model_and_seed() -> None:
     cells: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         cells.setdefault((row["model"], row["form"]), []).append(row)
-    assert differences(cells, "controlled", "kid") == [-2.0, -0.5]
+    assert differences(cells, "controlled", "kid") == {"dcgan": [-2.0], "sngan": [-0.5]}
     table = to_table(rows)
     assert "| controlled | 2 | -1.250 [" in table
     assert "(1 without)" in table
+
+
+def test_seeds_of_one_model_are_no_further_models() -> None:
+    """What is the same in all seeds of a model has the interval of the models alone."""
+    for n_seeds in (1, 5):
+        rows = [
+            _row(model, form, seed, kid)
+            for model, after in (("dcgan", 0.0), ("lsgan", 1.0), ("sngan", 2.0))
+            for form, kid in (("uncontrolled", 3.0), ("controlled", after))
+            for seed in range(n_seeds)
+        ]
+        half = 4.3027 / 3**0.5
+        assert f"| controlled | 3 | -2.000 [{-2 - half:.3f}, +{-2 + half:.3f}]" in to_table(rows)
+    one = [
+        _row("dcgan", form, s, kid - s)
+        for form, kid in (("uncontrolled", 3.0), ("online", 4.0))
+        for s in (0, 1)
+    ]
+    one[0]["kid"] = 2.0
+    assert "| online | 1 | +1.500 [" in to_table(one)
 
 
 def test_collapses_and_divergences_are_counted() -> None:
