@@ -9,6 +9,8 @@ from types import TracebackType
 
 ROOMS = ("agents", "gan_gym", "snn")
 """Packages whose errors are messages to the user."""
+_NO_MEMORY = ("OutOfMemoryError", "can't allocate memory")
+"""Of what torch raises where a device or the machine has no memory left: the type's name, or words of it."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _GONE = (errno.EROFS, errno.EIO, errno.ESTALE)
 
@@ -28,6 +30,10 @@ def message_for_user(error: Exception) -> str | None:
         return f"{error.strerror}; bring the disk back, then go on (a run continues with --resume)"
     if isinstance(error, ValueError | TypeError | ImportError) and _raised_here(error.__traceback__):
         return str(error)
+    if isinstance(error, MemoryError) or any(sign in f"{type(error)} {error}" for sign in _NO_MEMORY):
+        return (
+            "out of memory; lower --batch_size or --image_size, or free some (runs continue with --resume)"
+        )
     if isinstance(error, ImportError):
         return f"{error}; the installation is not complete: pip install --upgrade gan-gym"
     return None

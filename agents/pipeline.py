@@ -25,7 +25,7 @@ from agents.run_board import N_EMBEDDED, PROJECTOR, write_end, write_projector
 from agents.run_controller import keep_baseline, keep_controller
 from agents.run_folder import check_new, create_run, new_folder, read_config
 from agents.run_lock import locked
-from agents.splitting import describe_split
+from agents.splitting import describe_split, drawn
 from agents.stopping import EXIT_RESUMABLE, StopRequest
 from agents.summary import write_summary
 from gan_gym.envs.histogan import HistoGANEnv
@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 N_EVALUATED = 1000
 """Most patches a side in the final evaluation."""
+N_REMEMBERED = 5000
+"""Most training patches among which it looks for copies; `gan-gym evaluate` looks among all."""
 
 
 def run_train(config: TrainConfig) -> int:
@@ -191,17 +193,18 @@ def _train(plan: Plan, env: HistoGANEnv, stop: StopRequest) -> bool:
 
 def _evaluate(plan: Plan, generator: torch.nn.Module) -> None:
     """Compare generated with held-out patches through the independent extractor; keep what is found."""
+    seed = plan.config.seed
     n_fake = min(N_EVALUATED, max(len(plan.held_out), 250))
-    fake = generate(generator, n_fake, plan.config.seed, plan.device)
-    train = plan.train.images[:N_EVALUATED]
+    fake = generate(generator, n_fake, seed, plan.device)
+    train = drawn(plan.train, N_REMEMBERED, seed).images
     result = evaluate_images(
-        plan.held_out.subset(torch.arange(min(len(plan.held_out), N_EVALUATED))),
+        drawn(plan.held_out, N_EVALUATED, seed),
         fake,
         train=train,
         decoder=decoder(generator, plan.device),
         split=describe_split(plan.held_out, plan.train),
         cache=cache_folder(),
-        seed=plan.config.seed,
+        seed=seed,
         progress=True,
     )
     keep_evaluation(plan.out, result, fake, train)

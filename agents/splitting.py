@@ -31,3 +31,11 @@ def describe_split(*parts: PatchSet) -> str:
     if n_groups == 1:
         return "held out at random within one slide or patient"
     return "held out at random" if n_groups == len(groups) else "held out by slide or patient"
+
+
+def drawn(patches: PatchSet, most: int, seed: int) -> PatchSet:
+    """Return at most `most` patches, drawn at random: neighbours are of one class, slide or patient."""
+    if len(patches) <= most:
+        return patches
+    order = torch.randperm(len(patches), generator=generator(seed, "evaluated"))
+    return patches.subset(order[:most].sort().values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -188,7 +189,7 @@ def _go_back(record: RunRecord) -> str:
     place = f"after {best:,.0f} images" if label == "images seen" else f"at env step {best:.0f}"
     return (
         f"The best quality, {np.nanmax(quality):.2f}, was {place}: `gan-gym generate --run "
-        f"{record.name}/best` uses the best checkpoint. {_ANOTHER}."
+        f"{shlex.quote(f'{record.name}/best')}` uses the best checkpoint. {_ANOTHER}."
     )
 
 

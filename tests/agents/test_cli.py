@@ -10,6 +10,7 @@ import sys
 import warnings
 
 import pytest
+import torch
 import yaml
 
 from agents import cli
@@ -131,6 +132,10 @@ def test_what_is_the_users_and_what_is_ours() -> None:
     assert "free some space" in message_for_user(OSError(errno.ENOSPC, "No space left on device"))
     assert message_for_user(OSError(errno.EINVAL, "Invalid argument")) is None
     assert "pip install" in message_for_user(ImportError("No module named 'x'"))
+    with pytest.raises(RuntimeError) as impossible:
+        torch.empty(2**62, dtype=torch.uint8)
+    for error in (MemoryError(), torch.OutOfMemoryError("CUDA out of memory."), impossible.value):
+        assert "lower --batch_size" in message_for_user(error)
     assert message_for_user(ValueError("never raised")) is None
 
 

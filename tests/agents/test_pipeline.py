@@ -447,6 +447,24 @@ def test_the_evaluation_is_written_and_wanted_on_resume(train_quickly, tmp_path,
     assert (tmp_path / "run" / "evaluation.json").is_file()
 
 
+def test_all_classes_are_evaluated_where_not_all_patches_are(train_quickly, tmp_path, monkeypatch) -> None:
+    """Patches lie class by class: the first ones are of one class alone."""
+    seen: list[torch.Tensor] = []
+
+    def evaluated(real, _, *, train, **__) -> FakeEvaluation:
+        seen.extend((real.labels, train))
+        return FakeEvaluation()
+
+    monkeypatch.setattr(agents.pipeline, "evaluate_images", evaluated)
+    monkeypatch.setattr(agents.pipeline, "N_EVALUATED", 12)
+    monkeypatch.setattr(agents.pipeline, "N_REMEMBERED", 4)
+    flags = {"evaluate": "true", "n_images": 16, "held_out": 0.5}
+    assert train_quickly(tmp_path / "run", **flags) == 0
+    assert len(seen[0]) == 12
+    assert set(seen[0].tolist()) == {0, 1}
+    assert len(seen[1]) == 4
+
+
 class FakeEvaluation:
     memorisation = None
 
