@@ -74,11 +74,14 @@ class Penalty:
         (slopes,) = torch.autograd.grad(scores.sum(), x, create_graph=True)
         return slopes.flatten(1) * (self._unit if real.ndim == 4 else 1.0)
 
-    def state(self) -> dict[str, float]:
-        """Return what continues it, JSON-able."""
-        return {name: getattr(self, name) for name in _STATE}
+    def state(self) -> dict[str, Any]:
+        """Return what continues it: JSON-able values, and a copy of the real batch kept for a penalty."""
+        real = None if self._real is None else self._real.clone()
+        return {**{name: getattr(self, name) for name in _STATE}, "real": real}
 
-    def load_state(self, state: dict[str, float]) -> None:
-        """Continue from a state made by `state`."""
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from a state made by `state`, on the discriminator's device."""
         for name in _STATE:
             setattr(self, name, state[name])
+        real, device = state["real"], next(self._discriminator.parameters()).device
+        self._real = None if real is None else real.to(device, copy=True)

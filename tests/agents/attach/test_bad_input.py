@@ -270,12 +270,22 @@ def test_long_blocks_are_reduced_as_they_come() -> None:
     assert statistics.sign_fake == pytest.approx(float(rows[:, :2].sign().mean()), abs=1e-5)
 
 
-KINDS: dict[str, dict[str, Any]] = {"points": {}, "embed": {"embed": lambda x: x * 2}}
+KINDS: dict[str, dict[str, Any]] = {
+    "points": {},
+    "embed": {"embed": lambda x: x * 2},
+    "penalty": {"steps_per_decision": 23},  # a penalty is due at the first step after the first block
+}
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_resumed_run_goes_on_as_if_uninterrupted(kind: str, stub, loop, tmp_path) -> None:
-    knobs = ("g_update_ratio", "d_lr", "instance_noise", "beta1")
+@pytest.mark.parametrize(
+    ("kind", "knob", "n_steps"),
+    [("points", "instance_noise", 50), ("embed", "instance_noise", 50), ("penalty", "r1_gamma", 23)],
+)
+def test_a_resumed_run_goes_on_as_if_uninterrupted(
+    kind: str, knob: str, n_steps: int, stub, loop, tmp_path
+) -> None:
+    """Stopped at the end of a block."""
+    knobs = ("g_update_ratio", "d_lr", knob, "beta1")
     moves = [[0.2, -0.1, 1.0, 0.1]] + [[-0.05, 0.0, 0.02, -0.02]] * 39
 
     def start(lr: float = 1e-3) -> tuple[Any, Any, AttachedController]:
@@ -283,24 +293,25 @@ def test_a_resumed_run_goes_on_as_if_uninterrupted(kind: str, stub, loop, tmp_pa
         return plain, player, plain.attach(player, **KINDS[kind])
 
     plain, player, attached = start()
-    plain.run(attached, 50)
+    plain.run(attached, n_steps)
     torch.save(
         [net.state_dict() for net in (plain.g, plain.d, plain.opt_g, plain.opt_d)]
         + [plain.rng.get_state(), attached.state_dict()],
         tmp_path / "checkpoint.pt",
     )
-    plain.run(attached, 50)
+    plain.run(attached, n_steps)
     again, second, resumed = start(lr=0.5)
     *states, rng, state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     for part, values in zip((again.g, again.d, again.opt_g, again.opt_d), states, strict=True):
         part.load_state_dict(values)
     again.rng.set_state(rng)
     resumed.load_state_dict(state)
-    again.run(resumed, 50)
+    again.run(resumed, n_steps)
     assert resumed.values == attached.values
     assert (second.seen[-1] == player.seen[-1]).all()
-    assert all(torch.equal(a, b) for a, b in zip(again.g.parameters(), plain.g.parameters(), strict=True))
-    json.dumps({key: value for key, value in state.items() if key != "samples"})
+    for ours, theirs in zip((again.g, again.d), (plain.g, plain.d), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+    json.dumps({key: value for key, value in state.items() if key not in ("samples", "penalty")})
 
 
 def test_a_state_of_other_knobs_or_budget_is_refused(stub, loop) -> None:
