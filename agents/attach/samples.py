@@ -98,7 +98,8 @@ class Samples:
         if self._comparison is None:
             return
         if real is not None and self._scorer is None:
-            self._real.append(self._comparison.reference(real))
+            if self.n_real < N_REAL:
+                self._real.append(self._comparison.reference(real))
             self._spread.add(real)
         if fake is None:
             return

@@ -323,6 +323,25 @@ def test_a_state_of_other_knobs_or_budget_is_refused(stub, loop) -> None:
         plain.attach(stub(RATES), total_steps=500).load_state_dict(state)
 
 
+def play(attached: AttachedController, reports: list[dict[str, Any]]) -> None:
+    for report in reports:
+        attached.step(**report)
+
+
+def test_memory_is_bounded_while_no_fakes_are_given(stub, loop) -> None:
+    """As many real samples are kept as will be compared, the first; the spread is that of all."""
+    plain = loop()
+    attached = plain.attach(stub(RATES), total_steps=2000)
+    reports = [plain.report() | {"fake": None} for _ in range(60)]
+    with pytest.warns(UserWarning, match="fake not given"):
+        play(attached, reports)
+    state = attached.state_dict()["samples"]
+    assert torch.equal(state["real"], torch.cat([report["real"] for report in reports])[:512])
+    assert state["spread"]["n"] == 60 * plain.batch_size
+    plain.run(attached, 50)
+    assert attached.n_decisions
+
+
 def test_a_few_positive_logits_are_no_probabilities(stub, loop, recwarn) -> None:
     plain = loop()
     attached = plain.attach(stub(RATES), total_steps=80, steps_per_decision=2)
