@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shlex
 import sys
@@ -18,8 +19,12 @@ from agents.fit_checkpoints import check_stopped, fit_folder, under_way
 from agents.run_folder import check_new, new_folder
 from agents.stopping import EXIT_RESUMABLE
 from agents.training import train
+from gan_gym.checkpoint import replace_file
 
 logger = logging.getLogger(__name__)
+
+_CONDITIONS = ("env", "algo", "total_timesteps", "imitate", "n_envs", "knobs")
+"""Options that every seed's training depends on."""
 
 
 def run_fit_controller(config: FitControllerConfig) -> int:
@@ -32,6 +37,7 @@ def run_fit_controller(config: FitControllerConfig) -> int:
     check_stopped(out, resume=config.resume)
     torch.set_num_threads(1)  # two threads are slower on matrices this small
     with under_way(out):
+        _check_conditions(config, fit_folder(out))
         try:
             seeds = range(config.seed, config.seed + config.seeds)
             with nullcontext() if config.ray is None else Cluster.connect(config.ray).watched():
@@ -48,6 +54,27 @@ def run_fit_controller(config: FitControllerConfig) -> int:
                     controller.save(part / f"seed_{controller.card['seed']}")
     print(f"controller in {config.out}; use it with gan-gym train --controller {shlex.quote(config.out)}")
     return 0
+
+
+def _check_conditions(config: FitControllerConfig, folder: Path) -> None:
+    """Write down what all seeds are trained with; refuse to go on with seeds trained otherwise."""
+    file, asked = folder / ".options.json", {name: getattr(config, name) for name in _CONDITIONS}
+    if not config.resume:
+        replace_file(file, json.dumps(asked).encode())
+        return
+    try:
+        before = json.loads(file.read_bytes())
+        changed = [name for name, value in asked.items() if before[name] != value]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else repr(error)
+        raise ValueError(
+            f"'{file}' cannot be read ({reason}); restore it, or remove '{folder}' to begin anew"
+        ) from None
+    if changed:
+        raise ValueError(
+            f"the training that was stopped had another {', '.join(changed)}; give the same, or remove "
+            f"'{folder}' to begin anew"
+        )
 
 
 def _fitted(config: FitControllerConfig, out: Path, seed: int) -> Controller:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,62 @@ def test_an_algorithm_without_rollouts_keeps_whole_seeds(last_is_best, tmp_path,
     assert _fit(tmp_path / "killed", *flags, "--resume") == 0
     assert seeds == [0, 1, 1]
     assert _digests(tmp_path / "killed") == _digests(tmp_path / "whole")
+
+
+@pytest.fixture(scope="module")
+def stopped_fit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fit of an algorithm without checkpoints that was stopped at its second seed."""
+    folder = tmp_path_factory.mktemp("fit")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MIXTURES, "tiny", (Share("GridGAN-v0", 2, TINY),))
+        patch.setattr(agents.validation, "N_EPISODES", {"points": 2})
+        train, seeds = agents.controller_fitting.train, []
+
+        def train_once(*args, seed, **kwargs):
+            seeds.append(seed)
+            if len(seeds) == 2:
+                raise Killed
+            return train(*args, seed=seed, **kwargs)
+
+        patch.setattr(agents.controller_fitting, "train", train_once)
+        with pytest.raises(Killed):
+            _fit(folder / "c", "--algo", "sac", "--total_timesteps", "20")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        (("--algo", "dqn"), "algo"),
+        (("--env", "GridGAN-v0"), "env"),
+        (("--knobs", "g_lr,d_lr"), "knobs"),
+        (("--total_timesteps", "21"), "total_timesteps"),
+        (("--imitate", "cosine"), "imitate"),
+        (("--n_envs", "2"), "n_envs"),
+        (("--algo", "td3", "--total_timesteps", "21"), "algo, total_timesteps"),
+    ],
+)
+def test_finished_seeds_of_other_options_are_not_taken(
+    stopped_fit, tmp_path, monkeypatch, capsys, changed, named
+) -> None:
+    """Neither trained with, nor lost: with the same options the fit would go on."""
+    monkeypatch.setattr(agents.controller_fitting, "train", lambda *_, **__: pytest.fail("trained"))
+    shutil.copytree(stopped_fit, tmp_path, dirs_exist_ok=True)
+    out = tmp_path / "c"
+    assert _fit(out, "--algo", "sac", "--total_timesteps", "20", "--resume", *changed) == 2
+    folder = tmp_path / ".c.fit"
+    assert f"had another {named}; give the same, or remove '{folder}'" in capsys.readouterr().err
+    assert (folder / "seed_0" / "controller.json").is_file()
+    assert not out.exists()
+
+
+def test_a_fit_that_says_not_how_it_was_made_is_not_continued(stopped_fit, tmp_path, capsys) -> None:
+    shutil.copytree(stopped_fit, tmp_path, dirs_exist_ok=True)
+    (tmp_path / ".c.fit" / ".options.json").unlink()
+    assert _fit(tmp_path / "c", "--algo", "sac", "--total_timesteps", "20", "--resume") == 2
+    assert (
+        "options.json' cannot be read (No such file or directory); restore it, or" in capsys.readouterr().err
+    )
 
 
 def test_a_stopped_training_says_how_to_go_on(tiny_mixture, tmp_path, monkeypatch, capsys) -> None:
