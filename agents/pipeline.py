@@ -22,7 +22,7 @@ from agents.online import train_online
 from agents.planning import Plan, make_plan
 from agents.report import write_report
 from agents.run_board import N_EMBEDDED, PROJECTOR, write_end, write_projector
-from agents.run_controller import keep_baseline, keep_controller
+from agents.run_controller import keep_baseline, keep_controller, keep_start
 from agents.run_folder import check_new, create_run, new_folder, read_config
 from agents.run_lock import locked
 from agents.splitting import describe_split, drawn
@@ -120,6 +120,7 @@ def execute(plan: Plan) -> int:
     """Fit the reward model, train the GAN, evaluate and report; continue from the newest checkpoint."""
     config = plan.config
     assert config.inner_steps is not None
+    _keep_agent(plan)
     env = HistoGANEnv.on_patches(
         plan.train,
         reward_model=_reward_model(plan),
@@ -176,6 +177,18 @@ def _reward_model(plan: Plan) -> str:
     return str(folder)
 
 
+def _keep_agent(plan: Plan) -> None:
+    """Write what controls the run, or what it learns from, into its folder where that is not yet done."""
+    if plan.config.learn is not None:
+        if isinstance(plan.agent, Controller):
+            keep_start(plan.agent, plan.out)
+    elif not (plan.out / "controller").is_dir():
+        if isinstance(plan.agent, Controller):
+            keep_controller(plan.agent, plan.out)
+        else:
+            keep_baseline(str(plan.config.controller), plan.out)
+
+
 def _train(plan: Plan, env: HistoGANEnv, stop: StopRequest) -> bool:
     """Train under the plan's control; return False where a signal stopped it."""
     config = plan.config
@@ -183,11 +196,6 @@ def _train(plan: Plan, env: HistoGANEnv, stop: StopRequest) -> bool:
         start = plan.agent if isinstance(plan.agent, Controller) else None
         return train_online(plan.out, env, config.learn, config.seed, stop, start=start)
     assert plan.agent is not None
-    if not (plan.out / "controller").is_dir():
-        if isinstance(plan.agent, Controller):
-            keep_controller(plan.agent, plan.out)
-        else:
-            keep_baseline(str(config.controller), plan.out)
     return train_controlled(plan.out, env, plan.agent, config.seed, stop)
 
 

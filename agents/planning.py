@@ -15,7 +15,7 @@ from agents.config import TrainConfig
 from agents.controller import Controller, shipped
 from agents.input_data import read_patches
 from agents.online import ONLINE
-from agents.run_controller import kept_controller
+from agents.run_controller import kept_controller, kept_start
 from agents.splitting import split_held_out
 from gan_gym.data.patches import PatchSet
 from gan_gym.data.report import DataReport
@@ -164,7 +164,7 @@ def _resolve_agent(config: TrainConfig, out: Path) -> tuple[Agent | None, tuple[
     asked = None if config.knobs is None else tuple(knob.name for knob in resolve(config.knobs))
     if config.controller is None:
         return None, asked or ONLINE_KNOBS
-    kept = None if config.learn else kept_controller(out)
+    kept = kept_start(out) if config.learn else kept_controller(out)
     agent = kept or find_agent(config.controller, seed=config.seed)
     if config.learn is not None and not (isinstance(agent, Controller) and agent.algo == config.learn):
         raise ValueError(

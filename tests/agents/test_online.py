@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +15,15 @@ from safetensors.torch import load_file
 import agents.online
 import agents.pipeline
 from agents import ALGOS, Controller
+from agents.controller import build_policy
 from agents.online import ONLINE
 from agents.planning import ONLINE_KNOBS
 from agents.rollback import MAX_ROLLBACKS
 from gan_gym.envs.histogan import HistoGANEnv
 from gan_gym.gan import GANTrainer
+from gan_gym.knobs import DEFAULT_KNOBS, resolve
+from gan_gym.observations import names
+from gan_gym.randomness import generator
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +123,57 @@ def test_starts_from_a_controller_of_its_kind(train_quickly, tmp_path, capsys) -
     capsys.readouterr()
     assert train_quickly(tmp_path / "third", controller=start, learn="sac") == 2
     assert "which is no sac policy" in capsys.readouterr().err
+
+
+class Killed(BaseException):
+    pass
+
+
+def kill(*_: object) -> None:
+    raise Killed
+
+
+@pytest.mark.parametrize("other", ["gone", "retrained"])
+@pytest.mark.parametrize("killed", ["before the reward model is there", "as it learns"])
+def test_a_resumed_run_learns_from_its_own_copy_of_the_start(
+    train_quickly, tmp_path, monkeypatch, other, killed
+) -> None:
+    for seed in (0, 1):
+        Controller.of("ppo", DEFAULT_KNOBS, start_of(seed), {}).save(tmp_path / f"start{seed}")
+    start = tmp_path / "start0"
+    before = load_file(start / "policy.safetensors")
+    assert train_quickly(tmp_path / "whole", controller=start, learn="ppo") == 0
+    with monkeypatch.context() as patch:
+        if killed == "as it learns":
+            at_step(patch, 6, kill)
+        else:
+            patch.setattr(agents.pipeline, "_reward_model", kill)
+        with pytest.raises(Killed):
+            train_quickly(tmp_path / "run", controller=start, learn="ppo")
+    assert not (tmp_path / "run" / "controller").exists()
+    shutil.rmtree(start)
+    if other == "retrained":
+        (tmp_path / "start1").rename(start)
+    assert train_quickly(tmp_path / "run", "--resume", controller=None) == 0
+    assert ends(tmp_path / "run") == ends(tmp_path / "whole")
+    kept, learned = (
+        load_file(tmp_path / "run" / name / "policy.safetensors")
+        for name in ("start_controller", "controller")
+    )
+    assert all(torch.equal(kept[name], tensor) for name, tensor in before.items())
+    assert any(not torch.equal(kept[name], tensor) for name, tensor in learned.items())
+
+
+def start_of(seed: int) -> dict[str, torch.Tensor]:
+    """Return what `Controller.of` needs of a policy that nobody trained."""
+    n = len(names(resolve(DEFAULT_KNOBS)))
+    rng = generator(seed, "start")
+    weights = build_policy("ppo", DEFAULT_KNOBS).state_dict()
+    return {
+        "observation.mean": torch.zeros(n),
+        "observation.std": torch.ones(n),
+        **{f"policy.{key}": 0.1 * torch.randn(x.shape, generator=rng) for key, x in weights.items()},
+    }
 
 
 @pytest.mark.parametrize("algo", ["ppo", "sac"])
