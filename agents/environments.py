@@ -24,7 +24,7 @@ from agents.remote import Placement, RayVecEnv
 from agents.workers import Kind, start_workers
 from gan_gym.envs.gan_env import GANEnv
 from gan_gym.gan import family
-from gan_gym.knobs import DEFAULT_KNOBS
+from gan_gym.knobs import DEFAULT_KNOBS, resolve
 from gan_gym.names import unknown
 
 logger = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ def make_env(
     if remote is not None:
         n_processes = n_processes or n_cores
     kinds = [_lay_out(share, n_processes, n_cores) for share in shares]
-    n_knobs = len(kwargs.get("knobs", DEFAULT_KNOBS))
+    n_knobs = len(resolve(kwargs.get("knobs", DEFAULT_KNOBS)))
     moves = discrete_actions(n_knobs) if algorithm.discrete else None
     if remote is not None:
         vector: VecEnv = RayVecEnv(kinds, moves, remote, placement)

@@ -167,6 +167,18 @@ def test_discrete_algorithms_get_discrete_actions(n_envs: int) -> None:
     env.close()
 
 
+def test_a_single_knob_may_be_given_by_its_bare_name() -> None:
+    named, listed = (
+        agents.make_env("GridGAN-v0", "dqn", knobs=knobs, **QUICK) for knobs in ("g_lr", ("g_lr",))
+    )
+    assert named.action_space == listed.action_space == gym.spaces.Discrete(3)
+    for env in (named, listed):
+        env.reset()
+    for index in (0, 2):
+        ours, theirs = (env.step(np.full(1, index))[0] for env in (named, listed))
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_every_combination_of_moves_is_an_action() -> None:
     moves = discrete_actions(3)
     assert moves.shape == (27, 3)
