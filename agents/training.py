@@ -34,7 +34,7 @@ from agents.sizing import fitting_defaults, n_envs_that_fit, worth_compiling
 from agents.training_checkpoints import TrainingCheckpoints
 from agents.validation import KeepBest, validated_every
 from agents.workers import WorkersVecEnv
-from gan_gym.knobs import DEFAULT_KNOBS
+from gan_gym.knobs import DEFAULT_KNOBS, resolve
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ def train(
     if validated and not isinstance(id, str):
         raise ValueError("validated needs the name of an environment; leave it out for one made before")
     arguments = {"instances": "train", **(env_kwargs or {})}
-    knobs = tuple(arguments.get("knobs", DEFAULT_KNOBS))
+    knobs = tuple(knob.name for knob in resolve(arguments.get("knobs", DEFAULT_KNOBS)))
     rows = hidden_rows(hidden, knobs)
     with ExitStack() as stack:
         if isinstance(id, str):

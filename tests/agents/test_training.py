@@ -60,6 +60,11 @@ def test_knobs_reach_the_controller() -> None:
     assert controller.predict(np.zeros(29, np.float32))[0].shape == (2,)
 
 
+def test_a_single_knob_may_be_given_by_its_bare_name() -> None:
+    controller = agents.train("a2c", "GridGAN-v0", 3, env_kwargs=QUICK | {"knobs": "g_lr"}, n_steps=3)
+    assert controller.knobs == ("g_lr",)
+
+
 @pytest.mark.parametrize("n_envs", [1, 3, 6])
 @pytest.mark.parametrize("algo", ["ppo", "trpo", "recurrent_ppo"])
 def test_batches_divide_the_rollouts(algo, n_envs) -> None:
