@@ -11,6 +11,8 @@ from typing import Literal
 from gan_gym.data.resolution import Resolution
 
 BadImage = Literal["skip", "fail", "convert"]
+LAST_SEED = 2**32 - 1
+"""Largest seed: NumPy's global generator, which Stable-Baselines3 seeds, takes none beyond it."""
 
 
 def _at_least(config: object, least: int, *names: str) -> None:
@@ -18,6 +20,15 @@ def _at_least(config: object, least: int, *names: str) -> None:
         value = getattr(config, name)
         if value is not None and value < least:
             raise ValueError(f"{name} is {value}; give a whole number >= {least}")
+
+
+def _check_seeds(seed: int, n_seeds: int = 1) -> None:
+    if not 0 <= seed <= LAST_SEED:
+        raise ValueError(f"seed is {seed}; give a whole number from 0 to {LAST_SEED}")
+    if seed + n_seeds - 1 > LAST_SEED:
+        raise ValueError(
+            f"seeds is {n_seeds} from seed {seed} on; give a lower seed: the last may be at most {LAST_SEED}"
+        )
 
 
 @dataclass(frozen=True)
@@ -76,7 +87,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _at_least(self, 1, "n_images", "batch_size", "inner_steps")
-        _at_least(self, 0, "seed")
+        _check_seeds(self.seed)
         Resolution(self.mpp, self.slide_mpp)
         if not 0 < self.held_out < 1:
             raise ValueError(f"held_out is {self.held_out}; give a share between 0 and 1")
@@ -100,7 +111,7 @@ class DemoConfig:
 
     def __post_init__(self) -> None:
         _at_least(self, 1, "n_images")
-        _at_least(self, 0, "seed")
+        _check_seeds(self.seed)
 
 
 @dataclass(frozen=True)
@@ -144,7 +155,7 @@ class FitSNNConfig:
 
     def __post_init__(self) -> None:
         _at_least(self, 2, "batch_size")
-        _at_least(self, 0, "seed")
+        _check_seeds(self.seed)
         Resolution(self.mpp, self.slide_mpp)
         if not 0 < self.held_out < 1:
             raise ValueError(f"held_out is {self.held_out}; give a share between 0 and 1")
@@ -187,7 +198,7 @@ class FitControllerConfig:
             raise ValueError(
                 f"workers is {self.workers}, but there is no cluster to put them on; give --ray too"
             )
-        _at_least(self, 0, "seed")
+        _check_seeds(self.seed, self.seeds)
 
 
 @dataclass(frozen=True)
@@ -207,7 +218,7 @@ class GenerateConfig:
 
     def __post_init__(self) -> None:
         _at_least(self, 1, "n")
-        _at_least(self, 0, "seed")
+        _check_seeds(self.seed)
 
 
 @dataclass(frozen=True)
@@ -235,7 +246,7 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         _at_least(self, 2, "n")
-        _at_least(self, 0, "seed")
+        _check_seeds(self.seed)
 
 
 @dataclass(frozen=True)

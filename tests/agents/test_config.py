@@ -90,3 +90,21 @@ def test_values_out_of_range_are_refused_by_name(options, values) -> None:
     (name,) = values
     with pytest.raises(ValueError, match=f"^{name} is .*; give"):
         options(**values)
+
+
+SEEDED = [options for options in CONFIGS if any(field.name == "seed" for field in fields(options))]
+
+
+@pytest.mark.parametrize("options", SEEDED)
+def test_seeds_end_where_those_of_stable_baselines_do(options) -> None:
+    assert options(seed=2**32 - 1).seed == 2**32 - 1
+    for seed in (2**32, 2**64, 10**23):
+        with pytest.raises(ValueError, match=f"^seed is {seed}; give .* 0 to 4294967295$"):
+            options(seed=seed)
+
+
+def test_the_last_of_several_seeds_is_within_the_limit_too() -> None:
+    assert len(SEEDED) >= 6
+    assert config.FitControllerConfig(seed=2**32 - 3, seeds=3).seeds == 3
+    with pytest.raises(ValueError, match=r"^seeds is 4 from seed 4294967293 on; .* 4294967295$"):
+        config.FitControllerConfig(seed=2**32 - 3, seeds=4)
