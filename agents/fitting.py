@@ -18,7 +18,7 @@ from agents.fit_checkpoints import FitCheckpoints, check_stopped, digest, digest
 from agents.input_data import read_patches
 from agents.run_folder import check_new, new_folder
 from agents.snn_start import STAGES, Start, check_start, starting_model, starting_stages
-from agents.splitting import split_held_out
+from agents.splitting import more_to_train_on, split_held_out
 from gan_gym.data.patches import PatchSet
 from gan_gym.devices import resolve_device
 from snn.evaluation import evaluate
@@ -156,7 +156,8 @@ def run_fit_snn(config: FitSNNConfig) -> int:
     train, held_out = split_held_out(patches, config.held_out, config.seed)
     if len(train) < 2:
         raise ValueError(
-            f"held_out {config.held_out} leaves {len(train)} patches to fit on; lower --held_out"
+            f"held_out {config.held_out} leaves {len(train)} patches to fit on; "
+            f"{more_to_train_on(patches, 2)}"
         )
     _warn_of_single_patches(train)
     print(_planned(stages, with_regions=_regions(train) is not None), flush=True)

@@ -16,7 +16,7 @@ from agents.controller import Controller, shipped
 from agents.input_data import read_patches
 from agents.online import ONLINE
 from agents.run_controller import kept_controller, kept_start
-from agents.splitting import split_held_out
+from agents.splitting import more_to_train_on, split_held_out
 from gan_gym.data.patches import PatchSet
 from gan_gym.data.report import DataReport
 from gan_gym.devices import resolve_device
@@ -113,7 +113,7 @@ def make_plan(config: TrainConfig, out: Path) -> Plan:
     if len(train) < MIN_TRAIN:
         raise ValueError(
             f"held_out {config.held_out} leaves {len(train)} patches to train on, and {MIN_TRAIN} are "
-            "needed; lower --held_out, or give more patches from more slides"
+            f"needed; {more_to_train_on(loaded.patches, MIN_TRAIN)}"
         )
     assert config.inner_steps is not None
     return Plan(

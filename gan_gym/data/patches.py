@@ -9,6 +9,8 @@ from torch import Tensor
 
 UNLABELLED = "unlabelled"
 """The one class of patches that have no labels."""
+OVERSHOOT = 1.5
+"""Most that is held out, as a multiple of the share wanted, where groups are large."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,26 @@ class PatchSet:
 def held_out_groups(groups: Tensor, fraction: float, seed: int) -> Tensor:
     """Draw whole groups until about `fraction` of the patches is held out; `(N,)` bool, true where held out.
 
+    A group that would bring the share above `OVERSHOOT` times `fraction` is passed over; where that leaves
+    none, the smallest group is held out. One group at least stays.
+
     Args:
         groups: `(N,)` int64, the group of each patch; at least two groups.
         fraction: share of patches held out, in (0, 1).
         seed: seed of the private generator that orders the groups.
     """
-    found = torch.unique(groups)
-    order = found[torch.randperm(len(found), generator=torch.Generator().manual_seed(seed))]
-    counts = torch.stack([(groups == group).sum() for group in order]).cumsum(0)
-    n_held = int((counts < fraction * len(groups)).sum()) + 1
-    return torch.isin(groups, order[: min(n_held, len(found) - 1)])
+    found, sizes = torch.unique(groups, return_counts=True)
+    order = torch.randperm(len(found), generator=torch.Generator().manual_seed(seed))
+    walk = list(zip(found[order].tolist(), sizes[order].tolist(), strict=True))
+    wanted = torch.tensor(fraction * len(groups), dtype=torch.float32).item()  # 0.7 of 10 is 7, no more
+    held: list[int] = []
+    n_held = 0
+    for group, size in walk:
+        if n_held >= wanted or len(held) == len(walk) - 1:
+            break
+        if n_held + size <= OVERSHOOT * wanted:
+            held.append(group)
+            n_held += size
+    if not held:
+        held = [min(walk, key=lambda entry: entry[1])[0]]
+    return torch.isin(groups, torch.tensor(held))

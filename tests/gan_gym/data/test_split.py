@@ -15,6 +15,7 @@ from PIL import Image
 
 from gan_gym.data.groups import group_of
 from gan_gym.data.loading import load_patches
+from gan_gym.data.patches import held_out_groups
 
 Write = Callable[..., Path]
 SIDE = 512
@@ -73,3 +74,45 @@ def test_nothing_is_on_both_sides(
             colours += [region[:, 0, 0] for region in part.regions]
         seen.append({origin[colour.numpy().tobytes()] for colour in torch.stack(colours)})
     assert not seen[0] & seen[1]
+
+
+def _groups(sizes: list[int]) -> torch.Tensor:
+    return torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+
+
+def _plain_walk(groups: torch.Tensor, fraction: float, seed: int) -> torch.Tensor:
+    """Take groups in random order until the share is reached, however large they are."""
+    found = torch.unique(groups)
+    order = found[torch.randperm(len(found), generator=torch.Generator().manual_seed(seed))]
+    counts = torch.stack([(groups == group).sum() for group in order]).cumsum(0)
+    n_held = int((counts < fraction * len(groups)).sum()) + 1
+    return torch.isin(groups, order[: min(n_held, len(found) - 1)])
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.2, 0.5, 0.7, 0.999])
+@pytest.mark.parametrize("sizes", [[1] * 40, [3] * 50, [1, 2, 3, 4] * 30])
+def test_small_groups_are_taken_in_random_order(sizes: list[int], fraction: float) -> None:
+    groups = _groups(sizes)
+    for seed in range(8):
+        assert torch.equal(held_out_groups(groups, fraction, seed), _plain_walk(groups, fraction, seed))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "fraction", "held"),
+    [
+        ([900, 100], 0.2, {100}),  # the large one would be 4.5 times what is wanted
+        ([1000, 100, 100], 0.2, {200}),
+        ([100, 100, 100, 2000], 0.2, {300}),
+        ([100, 100, 100, 2000], 0.01, {100}),  # nothing fits: the smallest
+        ([70, 60, 50], 0.1, {50}),
+        ([5, 5], 0.2, {5}),
+        ([100] * 4, 0.3, {100}),
+        ([300, 100, 100, 100, 100], 0.4, {300, 400}),  # a group that fits is taken where the walk meets it
+    ],
+)
+def test_a_large_group_is_passed_over(sizes: list[int], fraction: float, held: set[int]) -> None:
+    groups = _groups(sizes)
+    masks = [held_out_groups(groups, fraction, seed) for seed in range(20)]
+    assert {int(mask.sum()) for mask in masks} == held
+    for mask in masks:
+        assert not set(groups[mask].tolist()) & set(groups[~mask].tolist())
