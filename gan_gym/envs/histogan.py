@@ -17,6 +17,8 @@ from gan_gym.envs.problem import Problem
 from gan_gym.knobs import DEFAULT_KNOBS, IMAGE_SCALE
 from gan_gym.rewards import load_reward_model, siamese_scorer
 
+MIN_PATCHES = 8
+"""Fewest patches, whatever the batch: half of them are the reference of the similarity statistics."""
 N_SCORED = 128
 N_SHOWN = 64
 
@@ -33,9 +35,14 @@ def patch_problem(patches: PatchSet, reward_model: str | None, device: torch.dev
 
 @lru_cache(maxsize=4)
 def _problem(
-    data: str | None, image_size: tuple[int, int], reward_model: str | None, device: torch.device
+    data: str | None,
+    image_size: tuple[int, int],
+    reward_model: str | None,
+    min_patches: int,
+    device: torch.device,
 ) -> Problem:
-    return patch_problem(load_patches(data, image_size).patches, reward_model, device)
+    patches = load_patches(data, image_size, min_patches=min_patches).patches
+    return patch_problem(patches, reward_model, device)
 
 
 class HistoGANEnv(GANEnv):
@@ -48,8 +55,8 @@ class HistoGANEnv(GANEnv):
     both, so that patches made for the network alone gain nothing.
 
     ## Arguments
-    * `data=None`: path of a folder or `.npz`; `None` is the embedded tissue.
-    * `image_size=32`: pixels, a whole number or `(height, width)`, multiples of 8.
+    * `data=None`: path of a folder or `.npz` with a batch of patches at least; `None` is the embedded tissue.
+    * `image_size=32`: pixels, a whole number, `(height, width)` or `"HxW"`, multiples of 8.
     * `reward_model=None`: folder of a fitted MFT-SNN; `None` is the small one that ships.
     * `networks="light"` (or another pair of `gan.NETWORKS` that makes patches), `loss="non_saturating"`,
       `batch_size=32`, `inner_steps=50`, `episode_steps=40`,
@@ -69,7 +76,7 @@ class HistoGANEnv(GANEnv):
     def __init__(
         self,
         data: str | None = None,
-        image_size: int | Sequence[int] = 32,
+        image_size: int | str | Sequence[int] = 32,
         reward_model: str | None = None,
         networks: str = "light",
         loss: str = "non_saturating",
@@ -98,9 +105,7 @@ class HistoGANEnv(GANEnv):
             compile=compile,
             render_mode=render_mode,
             data=None if data is None else str(data),
-            image_size=parse_image_size(
-                tuple(image_size) if isinstance(image_size, Sequence) else image_size
-            ),
+            image_size=parse_image_size(image_size),
             reward_model=None if reward_model is None else str(reward_model),
         )
 
@@ -117,8 +122,13 @@ class HistoGANEnv(GANEnv):
 
     def load(self) -> PatchSet:
         """Return the patches that `data` says."""
-        return load_patches(self._problem_arguments["data"], self._problem_arguments["image_size"]).patches
+        given = self._problem_arguments
+        return load_patches(given["data"], given["image_size"], min_patches=self._min_patches).patches
 
     def build_problem(self) -> Problem:
         """Return the patches and their scorer."""
-        return _problem(**self._problem_arguments, device=self.device)
+        return _problem(**self._problem_arguments, min_patches=self._min_patches, device=self.device)
+
+    @property
+    def _min_patches(self) -> int:
+        return max(self.config.batch_size, MIN_PATCHES)

@@ -16,6 +16,7 @@ import pytest
 import torch
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env
+from PIL import Image
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 from gan_gym.knobs import DEFAULT_KNOBS, KNOBS
@@ -134,3 +135,33 @@ def test_record_video_writes_an_episode(tmp_path: Path) -> None:
             recorded.step(np.zeros(len(DEFAULT_KNOBS), np.float32))
     (video,) = tmp_path.glob("video/*.mp4")
     assert video.stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("given", "size"),
+    [("64x48", (64, 48)), ("32", (32, 32)), ((16, 24), (16, 24)), ([24, 16], (24, 16)), (8, (8, 8))],
+)
+def test_a_size_is_read_as_everywhere_else(make: Make, given: Any, size: tuple[int, int]) -> None:
+    env = make("HistoGAN-v0", image_size=given)
+    assert env._problem_arguments["image_size"] == size
+    with pytest.raises(ValueError, match="image_size 'big' is no size"):
+        make("HistoGAN-v0", image_size="big")
+
+
+def test_a_batch_of_patches_is_enough(make: Make, patch_folder: Path) -> None:
+    """Of 40 patches, batches of 16 can be drawn and of 64 cannot: the remedy then works."""
+    for n in (16, 40):
+        env = make("HistoGAN-v0", data=str(patch_folder), image_size=16, batch_size=n)
+        assert len(env.load()) == 40
+        assert env.problem is not None
+    env = make("HistoGAN-v0", data=str(patch_folder), image_size=16, batch_size=64)
+    for ask in (env.load, lambda: env.problem):
+        with pytest.raises(ValueError, match="40 patches, and 64 are needed"):
+            ask()
+
+
+def test_fewer_patches_than_statistics_need_are_refused(make: Make, tmp_path: Path) -> None:
+    for i in range(7):
+        Image.new("RGB", (16, 16), (30 * i, 0, 0)).save(tmp_path / f"{i}.png")
+    with pytest.raises(ValueError, match="7 patches, and 8 are needed"):
+        make("HistoGAN-v0", data=str(tmp_path), image_size=16, batch_size=2).load()
