@@ -28,6 +28,7 @@ from agents.run_lock import locked
 from agents.splitting import describe_split, drawn
 from agents.stopping import EXIT_RESUMABLE, StopRequest
 from agents.summary import write_summary
+from gan_gym.data.sizes import parse_image_size
 from gan_gym.envs.histogan import HistoGANEnv
 from gan_gym.metrics import cache_folder
 from gan_gym.metrics import evaluate as evaluate_images
@@ -76,11 +77,20 @@ def _resumed(asked: TrainConfig, run: str) -> TrainConfig:
     device = stored.device if asked.device == default.device else asked.device
     for field in fields(TrainConfig):
         given, kept = getattr(asked, field.name), getattr(stored, field.name)
-        given = os.path.abspath(given) if field.name == "data" and given else given
-        changed = str(given) not in (str(getattr(default, field.name)), str(kept))
-        if changed and field.name not in ("out", "resume", "dry_run", "device"):
+        if field.name in ("out", "resume", "dry_run", "device") or given == getattr(default, field.name):
+            continue
+        if not _same(field.name, given, kept):
             logger.warning("--%s %s is ignored: the run was started with %s", field.name, given, kept)
     return replace(stored, out=run, resume=True, dry_run=asked.dry_run, device=device)
+
+
+def _same(name: str, given: object, kept: object) -> bool:
+    """Say whether an option is the one that is kept, whose paths are absolute."""
+    if name == "image_size":
+        return parse_image_size(str(given)) == parse_image_size(str(kept))
+    if name in ("data", "controller", "reward_model"):
+        return kept in (given, os.path.abspath(str(given)))
+    return str(given) == str(kept)
 
 
 def _is_complete(out: Path, config: TrainConfig) -> bool:
