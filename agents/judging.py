@@ -50,19 +50,21 @@ def run_evaluate(config: EvaluateConfig) -> int:
         module = load_generator(config.run, device)
         fake = generate(module, config.n, config.seed, device)
         size = f"{fake.shape[2]}x{fake.shape[3]}"
-        real, trained = _own_patches(_home(config.run), size)
-        train, split, walked = trained.images, describe_split(real, trained), decoder(module, device)
+        walked = decoder(module, device)
     else:
         assert config.fake is not None
         size = str(config.image_size or _common_size(config.fake))
         fake = read_patches(config.fake, size, min_patches=2).patches
-    if config.real is not None:
+    if config.real is None:
+        assert config.run is not None
+        real, trained = _own_patches(_home(config.run), size)
+        train, split = trained.images, describe_split(real, trained)
+    else:  # without a yardstick of memorisation: what is near in one data set may be far in another
         options = TrainConfig() if config.run is None else read_config(_home(config.run))
         real = read_patches(
             config.real, size, min_patches=2, mpp=options.mpp, slide_mpp=options.slide_mpp
         ).patches
         split = "as given with --real"
-        train = None  # what is near in one data set may be far in another: these are no yardstick
     evaluation = evaluate(
         real,
         fake,

@@ -126,6 +126,18 @@ def test_a_run_whose_data_are_gone(gan_gym_command, finished_run, tmp_path, caps
     assert "the data path '/gone' does not exist" in capsys.readouterr().err
 
 
+def test_other_patches_do_not_need_the_runs_own(
+    gan_gym_command, finished_run, patch_folder, tmp_path
+) -> None:
+    shutil.copytree(finished_run, tmp_path / "run")
+    text = (tmp_path / "run" / "config.yaml").read_text()
+    (tmp_path / "run" / "config.yaml").write_text(text.replace(finished_data(tmp_path / "run"), "/gone"))
+    flags = ["--real", patch_folder, "--n", 30, "--json", tmp_path / "x.json"]
+    assert gan_gym_command("evaluate", "--run", tmp_path / "run", *flags) == 0
+    check(result := json.loads((tmp_path / "x.json").read_text()))
+    assert (result["kid"]["n_real"], result["kid"]["n_fake"]) == (40, 30)
+
+
 def test_the_report_is_written_again(gan_gym_command, finished_run, tmp_path, capsys) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished_run, run)

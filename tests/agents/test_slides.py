@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -121,7 +122,7 @@ def test_a_run_is_evaluated_at_its_own_resolution(
     assert train_quickly(out, data=slide_folder, mpp=1.0, slide_mpp=0.5, n_images=16) == 0
 
     def read(*args: object, **settings: object) -> object:
-        asked.append((settings["mpp"], settings["slide_mpp"]))
+        asked.append((args[0], settings["mpp"], settings["slide_mpp"]))
         return real(*args, **settings)
 
     monkeypatch.setattr(agents.judging, "read_patches", read)
@@ -129,8 +130,8 @@ def test_a_run_is_evaluated_at_its_own_resolution(
     monkeypatch.setattr(
         agents.judging, "evaluate", lambda *_, **__: (_ for _ in ()).throw(ValueError("far enough"))
     )
-    for more in ([], ["--real", slide_folder]):
+    shutil.copytree(slide_folder, other := tmp_path / "other")
+    for more in ([], ["--real", other]):
         with pytest.raises(ValueError, match="far enough"):
             gan_gym_command("evaluate", "--run", out, *more)
-    assert set(asked) == {(1.0, 0.5)}
-    assert len(asked) >= 3
+    assert asked == [(str(slide_folder), 1.0, 0.5), (str(other), 1.0, 0.5)]
