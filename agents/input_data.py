@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from gan_gym.data.loading import load_patches
-from gan_gym.data.report import DataReport, Loaded, OnBadImage
+from gan_gym.data.report import DataReport, Loaded, OnBadImage, Purpose
 from gan_gym.data.resolution import Resolution
 
 logger = logging.getLogger(__name__)
@@ -16,6 +16,7 @@ def read_patches(
     image_size: int | str,
     *,
     min_patches: int,
+    purpose: Purpose = "train",
     on_bad_image: OnBadImage = "skip",
     seed: int = 0,
     mpp: float = Resolution.mpp,
@@ -30,6 +31,7 @@ def read_patches(
         source,
         image_size,
         min_patches=min_patches,
+        purpose=purpose,
         on_bad_image=on_bad_image,
         progress=True,
         seed=seed,

@@ -22,7 +22,7 @@ from agents.summary import write_summary
 from gan_gym.checkpoint import replace_file
 from gan_gym.data.loading import inspect_data
 from gan_gym.data.patches import PatchSet
-from gan_gym.data.report import DataError
+from gan_gym.data.report import DataError, OnBadImage
 from gan_gym.devices import resolve_device
 from gan_gym.metrics import METRICS, Decoder, cache_folder, evaluate, load_extractor
 
@@ -43,6 +43,8 @@ def run_evaluate(config: EvaluateConfig) -> int:
         _check_file(Path(config.json))
     device = resolve_device(config.device)
     extractor = load_extractor(config.extractor, str(device))
+    options = TrainConfig() if config.run is None else read_config(_home(config.run))
+    on_bad_image = config.on_bad_image or options.on_bad_image
     fake: Tensor | PatchSet
     train: Tensor | None = None
     walked: Decoder | None = None
@@ -53,16 +55,22 @@ def run_evaluate(config: EvaluateConfig) -> int:
         walked = decoder(module, device)
     else:
         assert config.fake is not None
-        size = str(config.image_size or _common_size(config.fake))
-        fake = read_patches(config.fake, size, min_patches=2).patches
+        size = str(config.image_size or _common_size(config.fake, on_bad_image))
+        fake = read_patches(
+            config.fake, size, min_patches=2, purpose="compare", on_bad_image=on_bad_image
+        ).patches
     if config.real is None:
-        assert config.run is not None
-        real, trained = _own_patches(_home(config.run), size)
+        real, trained = _own_patches(options, size, on_bad_image)
         train, split = trained.images, describe_split(real, trained)
     else:  # without a yardstick of memorisation: what is near in one data set may be far in another
-        options = TrainConfig() if config.run is None else read_config(_home(config.run))
         real = read_patches(
-            config.real, size, min_patches=2, mpp=options.mpp, slide_mpp=options.slide_mpp
+            config.real,
+            size,
+            min_patches=2,
+            purpose="compare",
+            on_bad_image=on_bad_image,
+            mpp=options.mpp,
+            slide_mpp=options.slide_mpp,
         ).patches
         split = "as given with --real"
     evaluation = evaluate(
@@ -105,14 +113,14 @@ def _check_file(path: Path) -> None:
         )
 
 
-def _own_patches(run: str, size: str) -> tuple[PatchSet, PatchSet]:
+def _own_patches(options: TrainConfig, size: str, on_bad_image: OnBadImage) -> tuple[PatchSet, PatchSet]:
     """Return the patches that a run kept from training, and those it was trained on."""
-    options = read_config(run)
     loaded = read_patches(
         options.data,
         size,
         min_patches=2,
-        on_bad_image=options.on_bad_image,
+        purpose="compare",
+        on_bad_image=on_bad_image,
         seed=options.seed,
         mpp=options.mpp,
         slide_mpp=options.slide_mpp,
@@ -121,9 +129,9 @@ def _own_patches(run: str, size: str) -> tuple[PatchSet, PatchSet]:
     return held_out, train
 
 
-def _common_size(source: str) -> str:
+def _common_size(source: str, on_bad_image: OnBadImage) -> str:
     """Return the most frequent size of the images, rounded down to multiples of 8."""
-    sizes = inspect_data(source).sizes
+    sizes = inspect_data(source, on_bad_image=on_bad_image).sizes
     if not sizes:
         raise DataError(f"'{source}' holds no usable image; see gan-gym check-data {source}")
     height, width = (int(side) // 8 * 8 for side in next(iter(sizes)).split("x"))

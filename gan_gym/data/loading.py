@@ -23,6 +23,7 @@ from gan_gym.data.report import (
     DataReport,
     Loaded,
     OnBadImage,
+    Purpose,
     Unusable,
     class_counts,
     one_line,
@@ -43,6 +44,7 @@ def load_patches(
     image_size: int | str | Sequence[int],
     *,
     min_patches: int = 64,
+    purpose: Purpose = "train",
     on_bad_image: OnBadImage = "skip",
     progress: bool = False,
     max_patches: int | None = None,
@@ -61,6 +63,7 @@ def load_patches(
         source: folder of patches, regions or slides, `.npz` file, or `None` for the embedded tissue.
         image_size: one side, or height and width, of the patches in pixels (see `parse_image_size`).
         min_patches: fewest patches to be content with, usually the batch size; `max_patches` lowers it.
+        purpose: what they are needed for, in the message where there are fewer: to train, or to compare.
         on_bad_image: what to do with images that are truncated, no 8-bit RGB, or of another size than most:
             `"skip"` leaves them out and lists them in the report; `"fail"` raises at the first; `"convert"`
             converts colours and sizes, and leaves out only what cannot be read.
@@ -88,7 +91,7 @@ def load_patches(
     if source is None:
         return _embedded(max_patches or max(EMBEDDED_PATCHES, needed), size, seed)
     loaded = _load(os.fspath(source), size, on_bad_image, progress, max_patches, seed, resolution)
-    require_enough(loaded.report, needed)
+    require_enough(loaded.report, needed, purpose)
     return loaded
 
 
@@ -96,6 +99,7 @@ def inspect_data(
     source: str | Path | None,
     image_size: int | str | Sequence[int] = 64,
     *,
+    on_bad_image: OnBadImage = "skip",
     progress: bool = False,
     mpp: float = Resolution.mpp,
     slide_mpp: float | None = None,
@@ -108,6 +112,7 @@ def inspect_data(
     Args:
         source: as in `load_patches`.
         image_size: as in `load_patches`; it decides whether large images are regions.
+        on_bad_image: as in `load_patches`.
         progress: show a bar on stderr where it takes longer than two seconds.
         mpp: as in `load_patches`.
         slide_mpp: as in `load_patches`.
@@ -119,7 +124,7 @@ def inspect_data(
     size, resolution = parse_image_size(image_size), Resolution(mpp, slide_mpp)
     if source is None:
         return _embedded(EMBEDDED_PATCHES, size, 0).report
-    return _load(os.fspath(source), size, "skip", progress, None, 0, resolution).report
+    return _load(os.fspath(source), size, on_bad_image, progress, None, 0, resolution).report
 
 
 def _load(

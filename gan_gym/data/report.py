@@ -10,6 +10,8 @@ from gan_gym.data.patches import PatchSet
 
 OnBadImage = Literal["skip", "fail", "convert"]
 """What happens to an image that is no plain 8-bit RGB image of the common size."""
+Purpose = Literal["train", "compare"]
+"""What patches are needed for."""
 Kind = Literal["patches", "regions", "slides", "npz", "embedded"]
 """Where the patches come from."""
 
@@ -39,6 +41,12 @@ REMEDIES = {
     "too small for a patch": "lower --image_size or --mpp",
 }
 """What to do about each kind of unusable image; "convert" where `on_bad_image="convert"` makes it usable."""
+
+PURPOSES: dict[Purpose, tuple[str, str]] = {
+    "train": ("for a batch", "add images or lower --batch_size"),
+    "compare": ("to compare", "add images"),
+}
+"""What patches are needed for, in words, and what to do where there are too few."""
 
 
 class DataError(ValueError):
@@ -117,14 +125,15 @@ def class_counts(patches: PatchSet) -> dict[str, int]:
     return {name: int((patches.labels == label).sum()) for label, name in enumerate(patches.classes)}
 
 
-def require_enough(report: DataReport, needed: int) -> None:
-    """Raise `DataError` where a report holds fewer patches than `needed` (one batch)."""
+def require_enough(report: DataReport, needed: int, purpose: Purpose = "train") -> None:
+    """Raise `DataError` where a report holds fewer patches than are `needed` for a purpose."""
     if report.n_patches >= needed:
         return
+    needs, action = PURPOSES[purpose]
     if not report.unusable:
         raise DataError(
-            f"{report.source} holds only {report.n_patches} patches, and {needed} are needed for a batch; "
-            "add images or lower --batch_size"
+            f"{report.source} holds only {report.n_patches} patches, "
+            f"and {needed} are needed {needs}; {action}"
         )
     category, count = Counter(entry.category for entry in report.unusable).most_common(1)[0]
     example = next(entry for entry in report.unusable if entry.category == category)
@@ -132,7 +141,7 @@ def require_enough(report: DataReport, needed: int) -> None:
     if report.n_patches != report.n_used:
         gives += f" and give {report.n_patches} patches"
     raise DataError(
-        f"{report.source}: only {gives}, and {needed} are needed for a batch; most often: "
+        f"{report.source}: only {gives}, and {needed} are needed {needs}; most often: "
         f"{example.reason} ({count} of them, such as {example.path}); {remedy(category)}"
     )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 import agents.judging
@@ -147,3 +148,26 @@ def test_the_report_is_written_again(gan_gym_command, finished_run, tmp_path, ca
     assert str(run / "report.html") in capsys.readouterr().out
     assert "<html" in (run / "report.html").read_text()
     assert "| env steps | 10 |" in (run / "summary.md").read_text()
+
+
+def test_the_remedies_of_evaluate_are_its_own(gan_gym_command, patch_folder, tmp_path, capsys) -> None:
+    for i in range(6):
+        (tmp_path / "rgba").mkdir(exist_ok=True)
+        Image.new("RGBA", (32, 32), (30 * i, 0, 90, 255)).save(tmp_path / "rgba" / f"{i}.png")
+    for flags in (
+        ["--real", tmp_path / "rgba", "--fake", patch_folder],
+        ["--real", patch_folder, "--fake", tmp_path / "rgba", "--image_size", 32],
+    ):
+        assert gan_gym_command("evaluate", *flags) == 2
+        error = capsys.readouterr().err
+        assert "2 are needed to compare; " in error
+        assert "use --on_bad_image convert" in error
+        assert gan_gym_command("evaluate", *flags, "--on_bad_image", "convert") == 0
+    flags = ["--real", patch_folder, "--fake", tmp_path / "rgba", "--on_bad_image", "convert"]
+    assert gan_gym_command("evaluate", *flags) == 0, "the size is that of converted images too"
+    (tmp_path / "lone").mkdir()
+    Image.new("RGB", (32, 32)).save(tmp_path / "lone" / "a.png")
+    capsys.readouterr()
+    assert gan_gym_command("evaluate", "--real", patch_folder, "--fake", tmp_path / "lone") == 2
+    error = capsys.readouterr().err
+    assert error.endswith("holds only 1 patches, and 2 are needed to compare; add images\n")
