@@ -106,7 +106,7 @@ def held_out_groups(groups: Tensor, fraction: float, seed: int) -> Tensor:
     for group, size in walk:
         if n_held >= wanted or len(held) == len(walk) - 1:
             break
-        if n_held + size <= OVERSHOOT * wanted:
+        if n_held + size <= max(OVERSHOOT * wanted, wanted + 1):  # a single patch is never too many
             held.append(group)
             n_held += size
     if not held:
