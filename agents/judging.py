@@ -43,13 +43,13 @@ def run_evaluate(config: EvaluateConfig) -> int:
         _check_file(Path(config.json))
     device = resolve_device(config.device)
     extractor = load_extractor(config.extractor, str(device))
+    module = None if config.run is None else load_generator(config.run, device)
     options = TrainConfig() if config.run is None else read_config(_home(config.run))
     on_bad_image = config.on_bad_image or options.on_bad_image
     fake: Tensor | PatchSet
     train: Tensor | None = None
     walked: Decoder | None = None
-    if config.run is not None:
-        module = load_generator(config.run, device)
+    if module is not None:
         fake = generate(module, config.n, config.seed, device)
         size = f"{fake.shape[2]}x{fake.shape[3]}"
         walked = decoder(module, device)
