@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from agents.cluster import Cluster, HeadLost, end_without_ray
+from agents.conditions import check_conditions
 from agents.config import FitControllerConfig
 from agents.controller import Controller
 from agents.fit_checkpoints import check_stopped, fit_folder, under_way
@@ -63,18 +64,14 @@ def _check_conditions(config: FitControllerConfig, folder: Path) -> None:
         replace_file(file, json.dumps(asked).encode())
         return
     try:
-        before = json.loads(file.read_bytes())
-        changed = [name for name, value in asked.items() if before[name] != value]
+        kept = json.loads(file.read_bytes())
+        before = {name: kept[name] for name in asked}
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = error.strerror if isinstance(error, OSError) else repr(error)
         raise ValueError(
             f"'{file}' cannot be read ({reason}); restore it, or remove '{folder}' to begin anew"
         ) from None
-    if changed:
-        raise ValueError(
-            f"the training that was stopped had another {', '.join(changed)}; give the same, or remove "
-            f"'{folder}' to begin anew"
-        )
+    check_conditions("training", before, asked, folder)
 
 
 def _fitted(config: FitControllerConfig, out: Path, seed: int) -> Controller:

@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
+from agents.conditions import check_conditions
 from agents.run_lock import locked
 from gan_gym.checkpoint import load_checkpoint, save_checkpoint
 from snn.finetuning import FitState
@@ -95,12 +96,7 @@ class FitCheckpoints:
         if found is None:
             return None
         tensors, values = found
-        before = values["conditions"]
-        if changed := [name for name, value in self._conditions.items() if before.get(name) != value]:
-            raise ValueError(
-                f"the fit that was stopped had another {', '.join(changed)}; give the same, or remove "
-                f"'{self.folder}' to begin anew"
-            )
+        check_conditions("fit", values["conditions"], self._conditions, self.folder)
         logger.info("continues a fit after %d steps", len(values["fit"]["rows"]))
         return FitState(tensors, values["fit"])
 

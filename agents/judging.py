@@ -56,22 +56,12 @@ def run_evaluate(config: EvaluateConfig) -> int:
     else:
         assert config.fake is not None
         size = str(config.image_size or _common_size(config.fake, on_bad_image))
-        fake = read_patches(
-            config.fake, size, min_patches=2, purpose="compare", on_bad_image=on_bad_image
-        ).patches
+        fake = _read(config.fake, size, options, on_bad_image)
     if config.real is None:
         real, trained = _own_patches(options, size, on_bad_image)
         train, split = trained.images, describe_split(real, trained)
     else:  # without a yardstick of memorisation: what is near in one data set may be far in another
-        real = read_patches(
-            config.real,
-            size,
-            min_patches=2,
-            purpose="compare",
-            on_bad_image=on_bad_image,
-            mpp=options.mpp,
-            slide_mpp=options.slide_mpp,
-        ).patches
+        real = _read(config.real, size, options, on_bad_image)
         split = "as given with --real"
     evaluation = evaluate(
         real,
@@ -115,18 +105,25 @@ def _check_file(path: Path) -> None:
 
 def _own_patches(options: TrainConfig, size: str, on_bad_image: OnBadImage) -> tuple[PatchSet, PatchSet]:
     """Return the patches that a run kept from training, and those it was trained on."""
-    loaded = read_patches(
-        options.data,
+    patches = _read(options.data, size, options, on_bad_image, options.seed)
+    train, held_out = split_held_out(patches, options.held_out, options.seed)
+    return held_out, train
+
+
+def _read(
+    source: str | None, size: str, options: TrainConfig, on_bad_image: OnBadImage, seed: int = 0
+) -> PatchSet:
+    """Read patches to compare at the resolution of a run's options."""
+    return read_patches(
+        source,
         size,
         min_patches=2,
         purpose="compare",
         on_bad_image=on_bad_image,
-        seed=options.seed,
+        seed=seed,
         mpp=options.mpp,
         slide_mpp=options.slide_mpp,
-    )
-    train, held_out = split_held_out(loaded.patches, options.held_out, options.seed)
-    return held_out, train
+    ).patches
 
 
 def _common_size(source: str, on_bad_image: OnBadImage) -> str:

@@ -150,9 +150,7 @@ class RayLink:
     def _wait(self, reference: Any) -> Any:
         """Return what a reference stands for, within the deadline, as long as the cluster has its head."""
         assert self._call is not None
-        small = (
-            self._call[0] == "step" and not self._snapshot_is_due()
-        )  # most messages; these are to be quick
+        small = self._call[0] == "step" and not self._snapshot_is_due()  # most are, and are to be quick
         get = self._cluster.ray.get if small else self._cluster.get
         while True:
             left = self.placement.deadline_s - (time.monotonic() - self._sent)

@@ -11,6 +11,7 @@ from typing import Any
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 
+from agents.conditions import check_conditions
 from agents.learner_state import learner_state, restore_learner
 from agents.validation import KeepBest
 from gan_gym.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
@@ -56,12 +57,7 @@ class TrainingCheckpoints:
             return False
         tensors, values = found
         try:
-            before = values["conditions"]
-            if changed := [name for name, value in self._conditions.items() if before.get(name) != value]:
-                raise ValueError(
-                    f"the training that was stopped had another {', '.join(changed)}; give the same, or "
-                    f"remove '{self.folder.parent}' to begin anew"
-                )
+            check_conditions("training", values["conditions"], self._conditions, self.folder.parent)
             own = {n.removeprefix(_LEARNER): t for n, t in tensors.items() if n.startswith(_LEARNER)}
             best = {n.removeprefix(_BEST): t for n, t in tensors.items() if n.startswith(_BEST)}
             restore_learner(model, normalised, own, values["learner"])

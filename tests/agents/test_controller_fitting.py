@@ -131,8 +131,9 @@ def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(
     assert not (tmp_path / ".killed.fit").exists()
 
 
-def test_an_algorithm_without_rollouts_keeps_whole_seeds(last_is_best, tmp_path, monkeypatch) -> None:
-    train, seeds = agents.controller_fitting.train, []
+def _die_at_the_second_seed(patch: pytest.MonkeyPatch) -> list[int]:
+    """Let the second call of `train` die; return the seeds of all calls, which grows with them."""
+    train, seeds = agents.controller_fitting.train, list[int]()
 
     def train_once(*args, seed, **kwargs):
         seeds.append(seed)
@@ -140,9 +141,14 @@ def test_an_algorithm_without_rollouts_keeps_whole_seeds(last_is_best, tmp_path,
             raise Killed
         return train(*args, seed=seed, **kwargs)
 
+    patch.setattr(agents.controller_fitting, "train", train_once)
+    return seeds
+
+
+def test_an_algorithm_without_rollouts_keeps_whole_seeds(last_is_best, tmp_path, monkeypatch) -> None:
     flags = ["--algo", "sac", "--total_timesteps", "60"]
     assert _fit(tmp_path / "whole", *flags) == 0
-    monkeypatch.setattr(agents.controller_fitting, "train", train_once)
+    seeds = _die_at_the_second_seed(monkeypatch)
     with pytest.raises(Killed):
         _fit(tmp_path / "killed", *flags)
     assert _fit(tmp_path / "killed", *flags, "--resume") == 0
@@ -157,15 +163,7 @@ def stopped_fit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(MIXTURES, "tiny", (Share("GridGAN-v0", 2, TINY),))
         patch.setattr(agents.validation, "N_EPISODES", {"points": 2})
-        train, seeds = agents.controller_fitting.train, []
-
-        def train_once(*args, seed, **kwargs):
-            seeds.append(seed)
-            if len(seeds) == 2:
-                raise Killed
-            return train(*args, seed=seed, **kwargs)
-
-        patch.setattr(agents.controller_fitting, "train", train_once)
+        _die_at_the_second_seed(patch)
         with pytest.raises(Killed):
             _fit(folder / "c", "--algo", "sac", "--total_timesteps", "20")
     return folder
