@@ -7,7 +7,7 @@ from typing import Any
 
 from agents.acting import Agent, decide
 from agents.recording import Recorder
-from agents.resuming import RunState, load_run_state, save_run_state
+from agents.resuming import Checkpoints, load_run_state
 from agents.rollback import Rollback
 from agents.stopping import StopRequest
 from gan_gym.envs.histogan import HistoGANEnv
@@ -29,18 +29,13 @@ def train_controlled(run: Path, env: HistoGANEnv, agent: Agent, seed: int, stop:
         return True
     state = extra.get("agent_state")
     rollback = Rollback(env, state, extra.get("rollback"), None if found is None else found.good)
-    best: float = extra.get("best", 0.0)
     observation, info = env.current()
     every = max(1, env.episode_steps // N_CHECKPOINTS)
     with Recorder(run, env, seed, 0 if found is None else found.n_rows) as recorder:
+        checkpoints = Checkpoints(recorder, extra.get("best", 0.0))
 
         def checkpoint(snapshot: Snapshot, good: Snapshot | None = None, **more: Any) -> None:
-            nonlocal best
-            recorder.sync()
-            quality = env.current()[1]["quality"]
-            better, best = quality > best, max(quality, best)
-            values = {"agent_state": state, "rollback": rollback.values(), "best": best, **more}
-            save_run_state(run, RunState(snapshot, recorder.metrics.n_rows, good, values), best=better)
+            checkpoints.write(snapshot, good, agent_state=state, rollback=rollback.values(), **more)
 
         while not info["end"] and not stop.requested:
             action, state = decide(agent, env, observation, info, state, rollback.rate_scale)

@@ -17,7 +17,7 @@ from agents.controller import CLIP, Controller, policy_arguments
 from agents.environments import discrete_actions
 from agents.random_state import isolated_random_state
 from agents.recording import Recorder
-from agents.resuming import RunState, load_run_state, save_run_state
+from agents.resuming import Checkpoints, load_run_state
 from agents.rollback import Rollback
 from agents.run_controller import keep_controller
 from agents.stopping import StopRequest
@@ -47,6 +47,7 @@ class _OneRun(gym.Wrapper[Any, Any, Any, Any]):
         super().__init__(env)
         self.gan, self.recorder = env, recorder
         self.rollback = Rollback(env, None)
+        self.checkpoints = Checkpoints(recorder)
         self.keep_every = max(1, env.episode_steps // N_KEPT)
         self.ended = False
 
@@ -67,7 +68,7 @@ class _OneRun(gym.Wrapper[Any, Any, Any, Any]):
         else:
             self.ended = terminated
             if info["env_step"] % self.keep_every == 0:
-                self.rollback.keep(None)
+                self.checkpoints.write(self.rollback.keep(None))
         return observation, reward, terminated, truncated, info
 
 
@@ -96,8 +97,11 @@ def train_online(
         stop: set by a signal.
         start: policy to start from; `None` learns from scratch.
     """
-    if load_run_state(run, env, seed) is not None:  # written at the end only
-        return True
+    found = load_run_state(run, env, seed)
+    if found is not None:
+        if found.extra.get("finished"):
+            return True
+        env.reset(seed=seed)
     with Recorder(run, env, seed, 0) as recorder:
         one_run = _OneRun(env, recorder)
         controller = _learn(algo, one_run, seed, stop, start)
@@ -106,8 +110,7 @@ def train_online(
         if env.current()[1]["diverged"]:
             one_run.rollback.give_up()
         keep_controller(controller, run)
-        recorder.sync()
-        save_run_state(run, RunState(env.snapshot(), recorder.metrics.n_rows), best=True)
+        one_run.checkpoints.write(env.snapshot(), finished=True)
     return not stop.requested
 
 

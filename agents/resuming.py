@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from agents.recording import Recorder
 from gan_gym.checkpoint import CheckpointError, load_best, load_checkpoint, save_checkpoint
 from gan_gym.envs.gan_env import GANEnv
 from gan_gym.envs.snapshot import Snapshot
@@ -39,6 +40,26 @@ def save_run_state(run: Path, state: RunState, *, best: bool = False) -> None:
         values["good"] = state.good.values
     n_images: int = state.snapshot.values["trainer"]["n_images"]
     save_checkpoint(run / CHECKPOINTS, n_images, tensors, {**values, "extra": state.extra}, best=best)
+
+
+class Checkpoints:
+    """Writes the checkpoints of a run as it goes on, and knows which was the best.
+
+    Args:
+        recorder: of the run; what it recorded is on the disk before a checkpoint counts on it.
+        best: quality of the best so far.
+    """
+
+    def __init__(self, recorder: Recorder, best: float = 0.0) -> None:
+        self.recorder, self.best = recorder, best
+
+    def write(self, snapshot: Snapshot, good: Snapshot | None = None, **extra: Any) -> None:
+        """Write a checkpoint of this moment; `extra` is JSON-able."""
+        self.recorder.sync()
+        quality: float = self.recorder.env.current()[1]["quality"]
+        better, self.best = quality > self.best, max(quality, self.best)
+        state = RunState(snapshot, self.recorder.metrics.n_rows, good, {**extra, "best": self.best})
+        save_run_state(self.recorder.run, state, best=better)
 
 
 def load_run_state(run: Path, env: GANEnv, seed: int) -> RunState | None:

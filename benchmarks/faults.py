@@ -12,7 +12,8 @@ What is measured, by group (`--groups`):
 * `fuzz`: broken bytes for every parser of a user's files; only documented errors may come out;
 * `checkpoints`: what writing them costs, as a share of the training between two.
 
-`DIR/faults.json` holds the figures, those of groups measured before among them, `DIR/table.md` the table,
+`DIR/faults.json` holds the counts (`kills survived bad_inputs answered fuzz_runs crashes hostile_files
+loaded`) and all figures by group, those of groups measured before among them, `DIR/table.md` the table,
 `DIR/crashes/` the bytes of what crashed. The exit code is 1 where a promise was broken.
 """
 
@@ -56,11 +57,16 @@ TINY = (
 """Options of the runs that are killed: half a minute, of which the reward model takes a third."""
 DEFAULT_IMAGES = 80_000
 """Images a run sees unless told otherwise."""
+QUICK = {"kills": 4, "executions": 10_000}
+"""Upper limits of options under `--quick`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure the groups asked for, write the figures, and return the exit code."""
     options = _options().parse_args(argv)
+    if options.quick:
+        for name, value in QUICK.items():
+            setattr(options, name, min(getattr(options, name), value))
     options.out.mkdir(parents=True, exist_ok=True)
     file = options.out / "faults.json"
     origin = {
@@ -70,9 +76,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in options.groups:
         with tempfile.TemporaryDirectory() as folder:
             found = GROUPS[name](options, Path(folder)) | origin
-        known: dict[str, Figures] = json.loads(file.read_text()) if file.is_file() else {}
+        known: dict[str, Figures] = json.loads(file.read_text())["groups"] if file.is_file() else {}
         figures = {each: (known | {name: found})[each] for each in GROUPS if each in {*known, name}}
-        file.write_text(json.dumps(figures, indent=1) + "\n")
+        counts = {key: n for group in figures.values() for key, n in group["counts"].items()}
+        file.write_text(json.dumps({**counts, "groups": figures}, indent=1) + "\n")
     table = _table(figures)
     (options.out / "table.md").write_text(table)
     print(table)
@@ -90,6 +97,8 @@ def _options() -> argparse.ArgumentParser:
     add("--kills", type=int, default=60, help="kills in all")
     add("--executions", type=int, default=1_000_000, help="broken contents in all")
     add("--seed", type=int, default=0, help="of moments and bytes")
+    quick = ", ".join(f"{name} {value:,}" for name, value in QUICK.items())
+    add("--quick", action="store_true", help=f"at most: {quick}")
     add("--out", type=Path, required=True, help="folder of the figures")
     return parser
 
@@ -109,16 +118,19 @@ def patches(folder: Path, n: int = 40) -> Path:
 def _kills(options: argparse.Namespace, folder: Path) -> Figures:
     arguments = ["train", "--data", str(patches(folder / "data", 200)), *TINY.split()]
     moments: Counter[str] = Counter()
-    n_runs, different = 0, list[str]()
+    n_runs, n_survived, different = 0, 0, list[str]()
     with tqdm(total=options.kills, desc="kills", unit="kill") as bar:
         for run in kill_runs(arguments, folder, options.kills, options.seed):
             n_runs += 1
             moments.update(run.kills)
             different += run.different
+            n_survived += 0 if run.different else len(run.kills)
             bar.update(len(run.kills))
     said = f"{sum(moments.values())} kills over {n_runs} runs ({_counts(moments)}): "
     said += f"{len(different)} files differ" if different else "all ended byte for byte as an undisturbed one"
-    return {"kept": not different, "said": said, "moments": dict(moments), "different": different}
+    counts = {"kills": sum(moments.values()), "survived": n_survived}
+    found = {"moments": dict(moments), "different": different}
+    return {"kept": not different, "said": said, "counts": counts, **found}
 
 
 def _wrong_inputs(options: argparse.Namespace, folder: Path) -> Figures:
@@ -133,8 +145,9 @@ def _wrong_inputs(options: argparse.Namespace, folder: Path) -> Figures:
             shutil.copytree(run, here / "RUN")
         if (found := shortcoming(case, here, good)) is not None:
             failed[case.name] = found
-    said = f"{len(CASES) - len(failed)} of {len(CASES)} answered with one line, the remedy, and nothing left"
-    return {"kept": not failed, "said": said, "failed": failed}
+    counts = {"bad_inputs": len(CASES), "answered": len(CASES) - len(failed)}
+    said = f"{counts['answered']} of {len(CASES)} answered with one line, the remedy, and nothing left"
+    return {"kept": not failed, "said": said, "counts": counts, "failed": failed}
 
 
 def _hostile_files(options: argparse.Namespace, folder: Path) -> Figures:
@@ -148,25 +161,28 @@ def _hostile_files(options: argparse.Namespace, folder: Path) -> Figures:
             failed[f"{hostile.kind}: {hostile.name}"] = found
     executed = mark.exists()
     said = f"{n - len(failed)} of {n} refused, {'code was' if executed else 'none'} executed"
-    return {"kept": not failed and not executed, "said": said, "failed": failed}
+    counts = {"hostile_files": n, "loaded": len(failed)}
+    return {"kept": not failed and not executed, "said": said, "counts": counts, "failed": failed}
 
 
 def _fuzz(options: argparse.Namespace, folder: Path) -> Figures:
-    crashes, counts = list[str](), dict[str, int]()
+    crashes, runs = list[str](), dict[str, int]()
     with tqdm(total=options.executions, desc="fuzz", unit="exec") as bar:
         for name, target in TARGETS.items():
-            counts[name] = round(options.executions * target.share)
+            runs[name] = round(options.executions * target.share)
             here = folder / name.replace(" ", "_").replace("'", "")
             here.mkdir()
-            for crash in fuzz(name, counts[name], here, options.seed):
+            for crash in fuzz(name, runs[name], here, options.seed):
                 bar.update()
                 if crash is not None:
                     crashes.append(f"{name}, seed {crash.seed}: {crash.error}")
                     kept = options.out / "crashes" / f"{here.name}_{crash.seed}"
                     kept.parent.mkdir(exist_ok=True)
                     kept.write_bytes(crash.content)
-    said = f"{sum(counts.values()):,} executions of {len(TARGETS)} parsers, {len(crashes)} crashes"
-    return {"kept": not crashes, "said": said, "executions": counts, "crashes": crashes[:100]}
+    counts = {"fuzz_runs": sum(runs.values()), "crashes": len(crashes)}
+    said = f"{counts['fuzz_runs']:,} executions of {len(TARGETS)} parsers, {len(crashes)} crashes"
+    found = {"executions": runs, "crashes": crashes[:100]}
+    return {"kept": not crashes, "said": said, "counts": counts, **found}
 
 
 def _checkpoints(options: argparse.Namespace, folder: Path) -> Figures:
@@ -185,7 +201,7 @@ def _checkpoints(options: argparse.Namespace, folder: Path) -> Figures:
         times.append(time.perf_counter() - began)
     cost = float(np.median(times)) / between
     said = f"a checkpoint takes {np.median(times):.2f} s every {between:.0f} s: {100 * cost:.1f} %"
-    return {"kept": cost <= MOST_COST, "said": said, "share": cost}
+    return {"kept": cost <= MOST_COST, "said": said, "counts": {}, "share": cost}
 
 
 GROUPS: dict[str, Callable[[argparse.Namespace, Path], Figures]] = {

@@ -53,7 +53,9 @@ def test_the_policy_imitates(monkeypatch: pytest.MonkeyPatch) -> None:
     assert controller.card["imitated"] == "tuned_schedule"
 
 
-@pytest.mark.parametrize(("algo", "rule"), [("sac", "tuned_schedule"), ("ppo", "random")])
+@pytest.mark.parametrize(
+    ("algo", "rule"), [("sac", "tuned_schedule"), ("recurrent_ppo", "tuned_schedule"), ("ppo", "random")]
+)
 def test_what_cannot_imitate_says_so(algo: str, rule: str) -> None:
     with pytest.raises(ValueError, match="cannot imitate"):
         train(algo, "GridGAN-v0", 64, n_envs=2, env_kwargs={"inner_steps": 1}, imitated=rule)

@@ -18,6 +18,7 @@ from agents import ALGOS, Controller
 from agents.controller import build_policy
 from agents.online import ONLINE
 from agents.planning import ONLINE_KNOBS
+from agents.resuming import best_generator
 from agents.rollback import MAX_ROLLBACKS
 from gan_gym.envs.histogan import HistoGANEnv
 from gan_gym.gan import GANTrainer
@@ -103,6 +104,13 @@ def test_equal_seeds_are_equal_others_differ_and_interruptions_do_not_matter(
     assert not (tmp_path / "stopped" / "controller").exists()
     assert train_quickly(tmp_path / "stopped", "--resume", **online) == 0
     assert ends(tmp_path / "stopped") == ends(tmp_path / "one")
+
+
+def test_the_best_generator_of_the_run_is_kept(train_quickly, tmp_path) -> None:
+    assert train_quickly(tmp_path / "run", controller=None, learn="ppo", n_images=480) == 0
+    found = rows(tmp_path / "run")
+    _, n_images = best_generator(tmp_path / "run")
+    assert n_images == max(found, key=lambda row: row["quality"])["n_images"]
 
 
 def test_what_has_been_learned_is_not_learned_again(train_quickly, tmp_path, monkeypatch) -> None:

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 import agents.controlled
 import agents.fitting
 import agents.pipeline
+import agents.resuming
 from agents import Controller
 from agents.controller import build_policy
 from agents.generator_file import load_generator
@@ -167,7 +168,7 @@ def test_a_killed_run_ends_as_an_undisturbed_one(
 @pytest.mark.parametrize("before", [True, False])
 @pytest.mark.parametrize("nth", [1, 6])
 def test_a_kill_around_a_checkpoint(train_quickly, tmp_path, monkeypatch, undisturbed, nth, before) -> None:
-    real, count = agents.controlled.save_run_state, [0]
+    real, count = agents.resuming.save_run_state, [0]
 
     def save(*arguments, **best) -> None:
         count[0] += 1
@@ -178,7 +179,7 @@ def test_a_kill_around_a_checkpoint(train_quickly, tmp_path, monkeypatch, undist
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(agents.controlled, "save_run_state", save)
+        patch.setattr(agents.resuming, "save_run_state", save)
         with pytest.raises(Killed):
             train_quickly(tmp_path / "run")
     assert train_quickly(tmp_path / "run", "--resume") == 0

@@ -4,6 +4,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import agents.controlled
+import agents.resuming
 from gan_gym.envs.histogan import HistoGANEnv
 
 
@@ -42,13 +43,13 @@ def test_tensorboard_shows_each_step_of_a_killed_run_once(
 
 def test_what_a_checkpoint_knows_is_on_the_disk(train_quickly, tmp_path, monkeypatch) -> None:
     """A run may be killed right after any checkpoint, without a chance to close its files."""
-    real, found = agents.controlled.save_run_state, []
+    real, found = agents.resuming.save_run_state, []
 
     def save(run, state, **best) -> None:
         found.append((state.n_rows, len(scalars(run, "quality"))))
         real(run, state, **best)
 
-    monkeypatch.setattr(agents.controlled, "save_run_state", save)
+    monkeypatch.setattr(agents.resuming, "save_run_state", save)
     assert train_quickly(tmp_path / "run") == 0
     assert len(found) > 2
     assert all(n_rows == n_shown for n_rows, n_shown in found)

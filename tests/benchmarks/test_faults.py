@@ -16,6 +16,7 @@ import benchmarks.kills
 from benchmarks.faults import main
 from benchmarks.fuzz import TARGETS
 from benchmarks.kills import _aim, digests, kill_runs, moment
+from benchmarks.wrong_inputs import Case
 
 
 def test_kept_promises_are_printed(tmp_path, capsys) -> None:
@@ -24,8 +25,10 @@ def test_kept_promises_are_printed(tmp_path, capsys) -> None:
     assert main([*groups, "--out", str(out)]) == 0
     found = json.loads((out / "faults.json").read_text())
     n = sum(round(100 * target.share) for target in TARGETS.values())
-    assert found["fuzz"]["said"] == f"{n} executions of {len(TARGETS)} parsers, 0 crashes"
-    assert "refused, none executed" in found["hostile_files"]["said"]
+    assert (found["fuzz_runs"], found["crashes"], found["loaded"]) == (n, 0, 0)
+    groups = found["groups"]
+    assert groups["fuzz"]["said"] == f"{n} executions of {len(TARGETS)} parsers, 0 crashes"
+    assert f"{found['hostile_files']} refused, none executed" in groups["hostile_files"]["said"]
     assert (out / "table.md").read_text() in capsys.readouterr().out
     assert not (out / "crashes").exists()
 
@@ -38,6 +41,25 @@ def test_a_broken_promise_ends_with_1_and_keeps_the_bytes(tmp_path, monkeypatch,
     assert main(["--groups", "fuzz", "--executions", "8", "--out", str(tmp_path)]) == 1
     assert "| NO |" in capsys.readouterr().out
     assert (tmp_path / "crashes" / "image_0").read_bytes() == b"bytes"
+    assert json.loads((tmp_path / "faults.json").read_text())["crashes"] == len(TARGETS)
+
+
+def test_counts_of_the_contract_are_numbers_of_what_was_kept_and_what_was_not(tmp_path, monkeypatch) -> None:
+    def kill_runs(arguments, folder, n, seed):
+        yield benchmarks.kills.KilledRun(["training", "writing"], [])
+        yield benchmarks.kills.KilledRun(["training"] * (n - 2), ["metrics.jsonl"])
+
+    monkeypatch.setattr(benchmarks.faults, "kill_runs", kill_runs)
+    cases = [Case("good", ("doctor",), "no error"), Case("typo", ("trian",), "train")]
+    monkeypatch.setattr(benchmarks.faults, "CASES", cases)
+    assert main(["--quick", "--groups", "kills", "wrong_inputs", "--out", str(tmp_path)]) == 1
+    found = json.loads((tmp_path / "faults.json").read_text())
+    assert {key: n for key, n in found.items() if key != "groups"} == {
+        "kills": benchmarks.faults.QUICK["kills"],
+        "survived": 2,
+        "bad_inputs": 2,
+        "answered": 1,
+    }
 
 
 def test_killed_runs_end_as_an_undisturbed_one(tmp_path, patch_folder, monkeypatch) -> None:
