@@ -174,16 +174,16 @@ class AttachedController:
         """
         if self._detached:
             raise ValueError("this controller was detached; call controller.attach again")
+        self._samples.check(real, fake)
+        if self._penalty is not None:  # goes on with new batches when all else is over
+            self._penalty.see(real)
         if self._is_over():
             return
-        self._samples.check(real, fake)
         self._record.step(g_loss=g_loss, d_loss=d_loss, score_real=score_real, score_fake=score_fake)
         progress = self._progress
         progress.n_steps += 1
         left = -progress.n_steps % self.steps_per_decision
         self._samples.add(real, fake, left)
-        if self._penalty is not None:
-            self._penalty.see(real)
         self._measure()
         if left == 0:
             self._end_block()
@@ -247,7 +247,7 @@ class AttachedController:
                 "scores known last are shown, and no decision is made where there are none",
             )
         similarity = self._samples.score() or progress.similarity
-        if similarity is None or self._samples.shape is None:
+        if similarity is None or self._samples.shape is None or not self._dials.are_known:
             return
         knobs, values = self._dials.knobs(self._samples.shape), self._dials.values()
         signals = Signals(
@@ -328,7 +328,7 @@ class AttachedController:
             self._seen.load_state(state["seen"])
         if self._penalty is not None:
             self._penalty.load_state(state["penalty"])
-        self._samples.load_state(state["samples"])
+        self._samples.load_state(state["samples"], self._optimizers[1].device)
         self._begin_block()
 
 
@@ -339,12 +339,16 @@ def _whole(name: str, value: object) -> int:
 
 
 def _check_apart(opt_g: Optimizer, opt_d: Optimizer) -> None:
-    g, d = ({id(p) for group in opt.param_groups for p in group["params"]} for opt in (opt_g, opt_d))
+    both = (opt_g, opt_d)
+    g, d = ({id(p) for group in opt.param_groups for p in group["params"]} for opt in both)
     if g & d:
         raise ValueError(
             f"opt_g and opt_d share {len(g & d)} parameters; give the generator's optimizer and the "
             "discriminator's"
         )
+    g, d = ({id(rate) for rate in _tensor_rates(opt)} for opt in both)
+    if g & d:
+        raise ValueError("opt_g and opt_d share one tensor as learning rate; give each its own (lr.clone())")
 
 
 def _check_alone() -> None:
@@ -353,3 +357,7 @@ def _check_alone() -> None:
         raise ValueError(
             "several processes train this GAN together, and each would turn its own knobs; train it in one"
         )
+
+
+def _tensor_rates(optimizer: Optimizer) -> list[Tensor]:
+    return [group["lr"] for group in optimizer.param_groups if isinstance(group["lr"], Tensor)]

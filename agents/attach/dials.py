@@ -89,6 +89,11 @@ class Dials:
         dials = {knob.name: DIALS[knob.name] for knob in self._knobs}
         return {name: getattr(self._owners[dial.owners[0]], dial.attribute) for name, dial in dials.items()}
 
+    @property
+    def are_known(self) -> bool:
+        """Whether all can be read: update ratios only after the optimizers' first measured steps."""
+        return all(value > 0 for name, value in self.values().items() if name.endswith("_update_ratio"))
+
     def turn(self, values: Mapping[str, float]) -> None:
         """Set the knobs."""
         for name, value in values.items():

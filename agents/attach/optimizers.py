@@ -73,6 +73,12 @@ class TurnedOptimizer:
         return self.optimizer.param_groups  # replaced by the optimizer's load_state_dict
 
     @property
+    def device(self) -> torch.device:
+        """Where the first parameter lies."""
+        device: torch.device = self._groups[0]["params"][0].device
+        return device
+
+    @property
     def lr(self) -> float:
         """Learning rate of the first parameter group."""
         return float(self._groups[0]["lr"])
@@ -82,12 +88,12 @@ class TurnedOptimizer:
         now = self.lr
         if now <= 0 or value == now:  # a schedule of the user's holds it at 0
             return
-        for i, group in enumerate(self._groups):
-            new = value if i == 0 else float(group["lr"]) * (value / now)
+        rates = [value] + [float(group["lr"]) * (value / now) for group in self._groups[1:]]
+        for group, rate in zip(self._groups, rates, strict=True):  # groups may share one tensor
             if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(new)
+                group["lr"].fill_(rate)
             else:
-                group["lr"] = new
+                group["lr"] = rate
 
     @property
     def beta1(self) -> float:
@@ -113,13 +119,14 @@ class TurnedOptimizer:
 
     @property
     def update_ratio(self) -> float:
-        """Relative weight change per step: the one that is held, before that the one that was measured."""
+        """Relative weight change per step: the one held, or the one measured; 0 before there is either."""
         return (self.gain or 0.0) * self.lr if self.asked_ratio is None else self.asked_ratio
 
     @update_ratio.setter
     def update_ratio(self, value: float) -> None:
-        self.asked_ratio = value
-        self._follow()
+        if value > 0:  # 0 is one that was not measured yet, and kept
+            self.asked_ratio = value
+            self._follow()
 
     def learn(self, update: Tensor, weight: Tensor, n_updates: int) -> None:
         """Learn from a measured step, and keep the ratio that was asked for; see `learnt_gain`.

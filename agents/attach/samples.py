@@ -99,7 +99,8 @@ class Samples:
             return
         if real is not None and self._scorer is None:
             if self.n_real < N_REAL:
-                self._real.append(self._comparison.reference(real))
+                kept = self._comparison.reference(real)
+                self._real.append(kept.to(self._real[0].device) if self._real else kept)
             self._spread.add(real)
         if fake is None:
             return
@@ -148,14 +149,14 @@ class Samples:
             "spread": self._spread.state(),
         }
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from a state made by `state`, without the fakes of a block in progress."""
+    def load_state(self, state: dict[str, Any], device: torch.device) -> None:
+        """Continue from a state made by `state` on a device, without the fakes of a block in progress."""
         if state["shape"] is None:
             return
         self.shape = tuple(state["shape"])
         self._comparison = comparison_of(self.shape, self._embed, self._range)
         if isinstance(self._comparison, Embedded):
-            self._comparison.noise = state["noise"]
+            self._comparison.noise = state["noise"].to(device)
         self._spread.load_state(state["spread"])
-        self._real, self._fakes, self._n_fakes = [state["real"]], [], state["n_fakes"]
+        self._real, self._fakes, self._n_fakes = [state["real"].to(device)], [], state["n_fakes"]
         self._scorer = self._build_scorer() if state["compared"] else None

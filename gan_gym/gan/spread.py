@@ -27,8 +27,8 @@ class Spread:
         x = samples.detach().flatten(1).double()
         sums, squares = x.sum(0), x.square().sum(0)
         self.n += len(x)
-        self._sums = sums if self._sums is None else self._sums + sums
-        self._squares = squares if self._squares is None else self._squares + squares
+        self._sums = sums if self._sums is None else self._sums.to(sums) + sums
+        self._squares = squares if self._squares is None else self._squares.to(squares) + squares
 
     @property
     def std(self) -> float:

@@ -51,6 +51,9 @@ def test_what_is_no_optimizer_is_refused(stub) -> None:
     both = layer()
     with pytest.raises(ValueError, match="opt_g and opt_d share 2 parameters"):
         attach(stub(RATES), optim.Adam(both.parameters()), optim.SGD(both.parameters()))
+    rate = torch.tensor(1e-4)
+    with pytest.raises(ValueError, match="share one tensor as learning rate"):
+        attach(stub(RATES), *(optim.Adam(layer().parameters(), lr=rate) for _ in "gd"))
 
 
 @pytest.mark.parametrize("knob", MISSING)

@@ -94,6 +94,34 @@ def test_groups_keep_the_ratio_of_their_rates(tensor_lr: bool, stub, loop) -> No
     assert isinstance(plain.opt_g.param_groups[0]["lr"], torch.Tensor) == tensor_lr
 
 
+def test_groups_that_share_a_tensor_of_a_rate_are_turned_once() -> None:
+    rate, layers = torch.tensor(1e-4), [nn.Linear(1, 1) for _ in range(3)]
+    turned = TurnedOptimizer("opt_g", optim.Adam([{"params": p.parameters()} for p in layers], lr=rate))
+    turned.lr = 3.2e-3
+    assert [float(group["lr"]) for group in turned.optimizer.param_groups] == pytest.approx([3.2e-3] * 3)
+    assert turned.optimizer.param_groups[0]["lr"] is rate  # a compiled step reads this very tensor
+
+
+def test_no_ratio_is_asked_for_before_one_was_measured(stub, loop) -> None:
+    """Where no step was measured, a ratio is 0, which is none to keep nor to start from."""
+    plain = loop(lr=1e-3)
+    attached = plain.attach(stub(("g_update_ratio", "d_update_ratio"), [0, 0]), steps_per_decision=25)
+    logits = torch.zeros(64)
+    for _ in range(10):  # 640 real samples: enough to decide, but no optimizer has stepped
+        attached.step(
+            g_loss=1.0, d_loss=1.0, score_real=logits, score_fake=logits,
+            real=plain.source.batch(64, plain.rng), fake=torch.randn(64, 2, generator=plain.rng),
+        )  # fmt: skip
+    assert attached.n_decisions == 0
+    turned = attached._optimizers[0]
+    turned.update_ratio = 0.0
+    assert (turned.asked_ratio, turned.lr) == (None, 1e-3)
+    plain.run(attached, 100)
+    assert attached.n_decisions > 0
+    assert all(value > 0 for value in attached.values.values())
+    assert turned.lr > 1e-5
+
+
 @pytest.mark.parametrize(("shape", "scale"), [((2,), 1.0), ((3, 8, 8), IMAGE_SCALE["g_lr"])])
 def test_limits_are_those_of_the_samples_and_of_the_optimizer(shape: tuple[int, ...], scale: float) -> None:
     sgd, adam = optim.SGD(nn.Linear(1, 1).parameters()), optim.Adam(nn.Linear(1, 1).parameters())
