@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from gan_gym.names import lookup
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
+    from stable_baselines3.common.noise import NormalActionNoise
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Algorithm:
     """Whether it needs discrete actions; a knob then has `environments.DISCRETE_MOVES`."""
     policy_arguments: Mapping[str, Any] = field(default_factory=dict)
     """Further arguments of the policy's constructor."""
+    action_noise: float | None = None
+    """Standard deviation of the noise on actions by which a policy that has none of its own explores."""
 
     def load(self) -> type[BaseAlgorithm]:
         """Import the class.
@@ -64,8 +69,9 @@ _VALUES = _OFF_POLICY | {
     "exploration_fraction": 0.3,
     "exploration_final_eps": 0.05,
 }
-_EXPLORATION = {"log_std_init": -1.4}
-"""Moves of 0.25, by a factor of 2.4 on learning rates: at the usual start of 1 they would jump over all."""
+_MOVE = 0.25
+"""Of exploration, by a factor of 2.4 on learning rates: the usual 1 would jump over all."""
+_EXPLORATION = {"log_std_init": -1.4}  # the logarithm of it
 _PPO = _ON_POLICY | {"learning_rate": 6e-4, "batch_size": 160, "n_epochs": 8}
 
 ALGOS: dict[str, Algorithm] = {
@@ -75,11 +81,18 @@ ALGOS: dict[str, Algorithm] = {
         {"gamma": _GAMMA, "gae_lambda": 0.95, "n_steps": 10, "learning_rate": 1e-3},
         policy_arguments=_EXPLORATION,
     ),
-    "ddpg": Algorithm(_SB3, "DDPG", _CONTINUOUS, activation="ReLU", policy_arguments={"n_critics": 1}),
+    "ddpg": Algorithm(
+        _SB3,
+        "DDPG",
+        _CONTINUOUS,
+        activation="ReLU",
+        policy_arguments={"n_critics": 1},
+        action_noise=_MOVE,
+    ),
     "dqn": Algorithm(_SB3, "DQN", _VALUES, activation="ReLU", discrete=True),
     "ppo": Algorithm(_SB3, "PPO", _PPO, policy_arguments=_EXPLORATION),
     "sac": Algorithm(_SB3, "SAC", _CONTINUOUS, activation="ReLU"),
-    "td3": Algorithm(_SB3, "TD3", _CONTINUOUS, activation="ReLU"),
+    "td3": Algorithm(_SB3, "TD3", _CONTINUOUS, activation="ReLU", action_noise=_MOVE),
     # linear, as in its paper: it starts at zero, where the symmetric differences of a deeper network vanish
     "ars": Algorithm(_CONTRIB, "ARS", {"n_delta": 16, "delta_std": 0.1, "learning_rate": 0.05}, net_arch=()),
     "crossq": Algorithm(
@@ -104,6 +117,13 @@ ALGOS: dict[str, Algorithm] = {
     ),
 }
 """Algorithms by name."""
+
+
+def exploration(std: float, n_knobs: int) -> NormalActionNoise:
+    """Return the noise on actions by which a deterministic policy explores; drawn by NumPy's global state."""
+    from stable_baselines3.common.noise import NormalActionNoise
+
+    return NormalActionNoise(np.zeros(n_knobs), np.full(n_knobs, std))
 
 
 def find(name: str) -> Algorithm:

@@ -40,6 +40,9 @@ class Demonstration:
     Args:
         rule: what is followed.
         vector: the environments; they are started anew.
+
+    Raises:
+        ValueError: if the rule sets learning rates where update ratios are turned, or the reverse.
     """
 
     def __init__(self, rule: Rule, vector: VecEnv) -> None:
@@ -48,6 +51,18 @@ class Demonstration:
         self.networks: list[str] = vector.get_attr("networks")
         self._states: list[State] = [None] * vector.num_envs
         vector.reset()
+        self._check_ratios()
+
+    def _check_ratios(self) -> None:
+        """Check that the rule sets what the knobs hold: learning rates or update ratios."""
+        (_, info), *_ = self.vector.env_method("current")
+        settings, _ = self.rule.settings({**info, "networks": self.networks[0]}, None)
+        for knob in ("g_update_ratio", "d_update_ratio"):
+            turned = any(own.name == knob for own in self.knobs[0])
+            if knob in settings and (settings[knob] > 0) != turned:
+                remedy = "leave it out of the knobs" if turned else "put it among the knobs"
+                verb = "does not set" if turned else "sets"
+                raise ValueError(f"{type(self.rule).__name__} {verb} {knob}, so it cannot be shown; {remedy}")
 
     def moves(self) -> Array:
         """Return the rule's move `(n, k)` in each environment, which it counts as done."""

@@ -12,7 +12,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from agents.algorithms import find
+from agents.algorithms import exploration, find
 from agents.controller import CLIP, Controller, policy_arguments
 from agents.environments import discrete_actions
 from agents.random_state import isolated_random_state
@@ -34,6 +34,11 @@ ONLINE: dict[str, dict[str, Any]] = {
     },
 }
 """Hyperparameters to learn from the first decisions on; ARS, which compares whole runs, cannot."""
+FROM_A_START: dict[str, dict[str, Any]] = {
+    **{name: {"learning_starts": 0} for name in ("ddpg", "sac", "td3", "crossq", "tqc")},
+    **{name: {"learning_starts": 0, "exploration_initial_eps": 0.05} for name in ("dqn", "qrdqn")},
+}
+"""What differs where there is a policy to start from: no first decisions at random."""
 N_KEPT = 20
 """Times a run takes its state as one to go back to."""
 START_COUNT = 1e4
@@ -122,6 +127,10 @@ def _learn(algo: str, run: _OneRun, seed: int, stop: StopRequest, start: Control
         moves = discrete_actions(len(env.knobs))
         wrapped = TransformAction(run, lambda index: moves[index], gym.spaces.Discrete(len(moves)))
     settings = {**algorithm.defaults, **ONLINE[algo]}
+    if start is not None:
+        settings |= FROM_A_START.get(algo, {})
+    if algorithm.action_noise is not None:
+        settings["action_noise"] = exploration(algorithm.action_noise, len(env.knobs))
     normalised = VecNormalize(DummyVecEnv([lambda: wrapped]), gamma=settings.get("gamma", 1.0), clip_obs=CLIP)
     statistics = cast(RunningMeanStd, normalised.obs_rms)
     if start is not None:

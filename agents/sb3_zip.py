@@ -9,12 +9,14 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from agents.algorithms import find
 from gan_gym.knobs import DEFAULT_KNOBS, resolve
 from gan_gym.observations import names
 
@@ -29,7 +31,7 @@ ALGOS_BY_MODULE = {
     "sb3_contrib.qrdqn.policies": "qrdqn",
     "sb3_contrib.tqc.policies": "tqc",
 }
-"""Algorithms by the module of their policy's class; A2C and TRPO have PPO's, DDPG has TD3's."""
+"""Algorithms by the module of their policy's class; see `_algo` for those that share one."""
 MOST_BYTES = 64 * 2**20
 """Largest member that is read; our policies take less than one."""
 
@@ -60,12 +62,40 @@ def read_sb3_zip(path: Path) -> tuple[str, dict[str, Tensor]]:
         ) from None
     if module not in ALGOS_BY_MODULE:
         raise ValueError(f"'{path}' holds a policy of {module}; give one of {', '.join(ALGOS_BY_MODULE)}")
+    algo = _algo(module, data, weights)
+    _check_activation(path, algo, data)
     n_rows = len(names(resolve(DEFAULT_KNOBS)))
     statistics = {
         "observation.mean": torch.zeros(n_rows),
         "observation.std": torch.ones(n_rows),
     }
-    return ALGOS_BY_MODULE[module], {f"policy.{name}": x for name, x in weights.items()} | statistics
+    return algo, {f"policy.{name}": x for name, x in weights.items()} | statistics
+
+
+def _algo(module: str, data: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str:
+    """Return the algorithm; A2C and TRPO have PPO's policy, DDPG has TD3's with one critic."""
+    algo = ALGOS_BY_MODULE[module]
+    if algo == "ppo" and "clip_range" not in data:
+        return "trpo" if "cg_max_steps" in data else "a2c"
+    if algo == "td3" and not any(name.startswith("critic.qf1.") for name in weights):
+        return "ddpg"
+    return algo
+
+
+def _check_activation(path: Path, algo: str, data: Mapping[str, Any]) -> None:
+    """Check that the layers are followed by what ours are: weights do not tell.
+
+    Raises:
+        ValueError: if they are not.
+    """
+    arguments = data.get("policy_kwargs")
+    found = arguments.get("activation_fn") if isinstance(arguments, dict) else None
+    expected = find(algo).activation
+    if isinstance(found, str) and f".{expected}'" not in found:
+        raise ValueError(
+            f"'{path}' has the activation {found}, not {expected}; train with "
+            f"policy_kwargs=policy_arguments('{algo}')"
+        )
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:

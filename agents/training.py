@@ -20,7 +20,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from agents.acting import Rule
-from agents.algorithms import Algorithm, find
+from agents.algorithms import Algorithm, exploration, find
 from agents.baselines import make_baseline
 from agents.controller import CLIP, Controller, policy_arguments
 from agents.environments import make_env, make_one
@@ -34,7 +34,7 @@ from agents.sizing import fitting_defaults, n_envs_that_fit, worth_compiling
 from agents.training_checkpoints import TrainingCheckpoints
 from agents.validation import KeepBest, validated_every
 from agents.workers import WorkersVecEnv
-from gan_gym.knobs import DEFAULT_KNOBS, resolve
+from gan_gym.knobs import DEFAULT_KNOBS, Knob, resolve
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +119,8 @@ def train(
         log_dir: folder for TensorBoard; `None` logs nothing.
         progress: whether to show a progress bar.
         env_kwargs: arguments of the environment where `id` is a name; unless given, `instances="train"`, and
-            `compile=True` where that saves time (`worth_compiling`).
+            `compile=True` where that saves time (`worth_compiling`). Where the environments are there
+            already, what the controller's card says of them.
         imitated: a rule, or the name of a baseline, whose moves the policy begins with
             (`agents.imitation`); `None` begins at random.
         validated: whether to try the policy on validation instances as it learns, and return the best one
@@ -139,9 +140,7 @@ def train(
     rule = _demonstrator(imitated, algo)
     if validated and not isinstance(id, str):
         raise ValueError("validated needs the name of an environment; leave it out for one made before")
-    arguments = {"instances": "train", **(env_kwargs or {})}
-    knobs = tuple(knob.name for knob in resolve(arguments.get("knobs", DEFAULT_KNOBS)))
-    rows = hidden_rows(hidden, knobs)
+    arguments = {**({"instances": "train"} if isinstance(id, str) else {}), **(env_kwargs or {})}
     with ExitStack() as stack:
         if isinstance(id, str):
             n_steps = hyperparameters.get("n_steps", algorithm.defaults.get("n_steps"))
@@ -160,7 +159,11 @@ def train(
             stack.callback(vector.close)  # its processes end also where training fails
         else:
             vector, shares = id, ()
+        knobs = _knobs(vector, arguments)
+        rows = hidden_rows(hidden, knobs)
         settings = _settings(algorithm, vector.num_envs, rule, hyperparameters)
+        if algorithm.action_noise is not None:
+            settings.setdefault("action_noise", exploration(algorithm.action_noise, len(knobs)))
         normalised = VecNormalize(vector, gamma=settings.get("gamma", 1.0), clip_obs=CLIP)
         hide(normalised, rows)
         stack.enter_context(isolated_random_state())
@@ -209,6 +212,15 @@ def train(
         callbacks.append(ProgressCallback(total_timesteps, n_done, progress))
         model.learn(total_timesteps - n_done, callback=callbacks, reset_num_timesteps=not continued)
         return keep_best.controller() if validated else current()
+
+
+def _knobs(vector: VecEnv, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the knobs that a vector environment has, by its arguments where it does not say."""
+    try:
+        own: Sequence[Knob] | None = vector.get_attr("knobs")[0]
+    except AttributeError:
+        own = None
+    return tuple(knob.name for knob in own or resolve(arguments.get("knobs", DEFAULT_KNOBS)))
 
 
 def _tensorboard(folder: Path, n_done: int) -> Logger:

@@ -90,7 +90,7 @@ def ablate(options: argparse.Namespace, command_line: str) -> list[Row]:
             raise ValueError(f"--{name} is {getattr(options, name)}; give a whole number >= 1")
     if options.imitated is not None:
         lookup(BASELINES, options.imitated, "baseline")
-    variants = chosen(options.variants)
+    variants = chosen(options.variants, options.imitated)
     out = Path(options.out)
     file = out / "results.jsonl"
     rows = read_rows(file)

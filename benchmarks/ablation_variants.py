@@ -96,8 +96,10 @@ are trained for equally many inner steps; as all controllers learn from equally 
 decisions see more GANs as they learn."""
 
 
-def chosen(names: Sequence[str]) -> dict[str, Variant]:
+def chosen(names: Sequence[str], imitated: str | None = None) -> dict[str, Variant]:
     """Return the variants of these names or questions (all, where there are none), the full one first.
+
+    Where a baseline is imitated, which sets learning rates, `update_ratios` is not among all.
 
     Raises:
         ValueError: if a name is unknown; the message holds the nearest known one.
@@ -108,5 +110,7 @@ def chosen(names: Sequence[str]) -> dict[str, Variant]:
     return {
         name: variant
         for name, variant in VARIANTS.items()
-        if not names or name in (FULL, *names) or variant.question in names
+        if name in (FULL, *names)
+        or variant.question in names
+        or (not names and not (imitated and set(_RATIOS) & set(variant.knobs)))
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,15 +39,17 @@ class Contestant:
     def origin(self, seed: int) -> str:
         """Return the digest by which a controller can be told from others; `""` for a rule."""
         name = self.agents[seed]
-        folder = shipped().get(name, Path(name))
-        if name in KNOWN or not (folder / "controller.json").is_file():
+        path = shipped().get(name, Path(name))
+        if name in KNOWN or not (path.is_file() or (path / "controller.json").is_file()):
             return ""
-        return digest(folder)
+        return digest(path)
 
 
-def digest(folder: Path) -> str:
-    """Return what tells the controller in a folder from others."""
-    return str(json.loads((folder / "controller.json").read_text())["sha256"])[:12]
+def digest(path: Path) -> str:
+    """Return what tells the controller in a folder, or a model of Stable-Baselines3, from others."""
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    return str(json.loads((path / "controller.json").read_text())["sha256"])[:12]
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,7 @@ class Training:
             "environment": self.env,
             "total_timesteps": self.total_timesteps,
             "env_kwargs": dict(self.env_kwargs),
+            "n_envs": self.n_envs,
         }
 
 

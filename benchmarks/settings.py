@@ -61,7 +61,8 @@ SETTINGS: dict[str, Setting] = {
     ),
 }
 """Settings by name. In `pacgan` points are drawn anew for every batch, where the protocol draws 100,000 once;
-its learning rate of 1e-4 and beta1 of 0.8 give way to those of the instances."""
+its learning rate of 1e-4, its beta1 of 0.8 and its loss give way to those of the instances (half of them have
+a hinge loss); and samples are those of the averaged generator, as everywhere here."""
 
 
 def arguments(name: str, env: str, own: Mapping[str, Any], fraction: float = 1.0) -> dict[str, Any]:

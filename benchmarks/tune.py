@@ -86,6 +86,7 @@ def tune(options: argparse.Namespace, play: Play, command_line: str) -> dict[str
             raise ValueError(
                 f"--budget is {options.budget}; give at least {FEWEST * len(own)}, for {len(own)} of {of}"
             )
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     log = options.out.with_suffix(".jsonl")
     done = read_log(log)
     content = json.loads(options.out.read_text()) if options.out.is_file() else {}

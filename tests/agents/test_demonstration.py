@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 
-from agents.baselines import TunedSchedule
+from agents.baselines import TunedSchedule, UpdateRatio
 from agents.demonstration import Demonstration
 from gan_gym.knobs import apply, resolve
 
@@ -47,6 +48,20 @@ def test_a_rule_reaches_its_settings_by_moves() -> None:
         demonstration.step(demonstration.moves())
     for values in vector.values:
         assert values == pytest.approx({"g_lr": 1e-3, "instance_noise": 0.2}, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "rule", "message"),
+    [
+        (("g_update_ratio", "beta1"), RULE, "does not set g_update_ratio, .* leave it out of the knobs"),
+        (("g_lr", "beta1"), UpdateRatio(), "sets g_update_ratio, .* put it among the knobs"),
+    ],
+)
+def test_a_rule_for_rates_cannot_show_how_to_turn_ratios(monkeypatch, knobs, rule, message) -> None:
+    """Its ratio of 0 means: not in force. As a move it would stop the training."""
+    monkeypatch.setattr(sys.modules[__name__], "KNOBS", resolve(knobs))
+    with pytest.raises(ValueError, match=message):
+        Demonstration(rule, Vector(2))  # type: ignore[arg-type]
 
 
 def test_a_rule_forgets_where_an_episode_ends() -> None:

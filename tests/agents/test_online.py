@@ -16,6 +16,7 @@ import agents.online
 import agents.pipeline
 from agents import ALGOS, Controller
 from agents.controller import build_policy
+from agents.environments import DISCRETE_MOVES
 from agents.online import ONLINE
 from agents.planning import ONLINE_KNOBS
 from agents.resuming import best_generator
@@ -131,6 +132,22 @@ def test_starts_from_a_controller_of_its_kind(train_quickly, tmp_path, capsys) -
     capsys.readouterr()
     assert train_quickly(tmp_path / "third", controller=start, learn="sac") == 2
     assert "which is no sac policy" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("algo", "move"), [("sac", 0.0), ("dqn", DISCRETE_MOVES[0])])
+def test_what_begins_with_a_policy_acts_as_it_does(train_quickly, tmp_path, algo, move) -> None:
+    """Not at random: these algorithms begin so where they begin from nothing."""
+    start = tmp_path / "start"
+    weights = build_policy(algo, ONLINE_KNOBS).state_dict()
+    still = {f"policy.{key}": torch.zeros_like(x) for key, x in weights.items()}
+    if algo == "sac":
+        still["policy.actor.log_std.bias"].fill_(-10.0)
+    n = len(names(resolve(ONLINE_KNOBS)))
+    statistics = {"observation.mean": torch.zeros(n), "observation.std": torch.ones(n)}
+    Controller.of(algo, ONLINE_KNOBS, still | statistics, {}).save(start)
+    assert train_quickly(tmp_path / "run", controller=start, learn=algo) == 0
+    first = rows(tmp_path / "run")[0]
+    assert [first[f"action_{knob}"] for knob in ONLINE_KNOBS] == pytest.approx([move] * 5, abs=1e-3)
 
 
 class Killed(BaseException):

@@ -14,6 +14,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from stable_baselines3 import PPO
 
 import gan_gym  # noqa: F401
 from agents import Controller
@@ -43,9 +44,10 @@ def changed(source: Path, target: Path, **members: bytes | None) -> Path:
     return target
 
 
-@pytest.mark.parametrize("algo", ["ppo", "sac", "td3", "recurrent_ppo", "tqc"])
+@pytest.mark.parametrize("algo", ["ppo", "a2c", "trpo", "sac", "td3", "ddpg", "recurrent_ppo", "tqc"])
 def test_acts_as_the_model_did(tmp_path, algo) -> None:
     controller = Controller.load(saved(tmp_path / "model.zip", algo))
+    assert controller.algo == algo
     model = find(algo).load().load(tmp_path / "model.zip", device="cpu")
     observations = np.random.default_rng(0).uniform(-1, 1, (5, len(controller.mean))).astype(np.float32)
     for observation in observations:
@@ -54,6 +56,14 @@ def test_acts_as_the_model_did(tmp_path, algo) -> None:
     controller.save(tmp_path / "kept")
     again = Controller.load(tmp_path / "kept")
     assert np.array_equal(again.predict(observations[0])[0], controller.predict(observations[0])[0])
+
+
+def test_another_activation_is_refused(tmp_path) -> None:
+    """Its weights have the same shapes, and would act otherwise than the model did."""
+    relu = policy_arguments("ppo") | {"activation_fn": torch.nn.ReLU}
+    PPO("MlpPolicy", gym.make("GridGAN-v0"), policy_kwargs=relu, device="cpu").save(tmp_path / "model.zip")
+    with pytest.raises(ValueError, match=r"ReLU.*, not Tanh; train with policy_kwargs=policy_arguments"):
+        Controller.load(tmp_path / "model.zip")
 
 
 def test_a_run_is_controlled_by_it(gan_gym_command, patch_folder, tmp_path, capsys) -> None:

@@ -60,6 +60,29 @@ def test_knobs_reach_the_controller() -> None:
     assert controller.predict(np.zeros(29, np.float32))[0].shape == (2,)
 
 
+@pytest.mark.parametrize("knobs", [("g_lr", "d_lr"), ("g_lr", "d_lr", "instance_noise", "beta1")])
+def test_knobs_of_a_vector_environment_made_before_reach_the_controller(knobs) -> None:
+    vector = agents.make_env("GridGAN-v0", "a2c", 2, knobs=knobs, **QUICK)
+    controller = agents.train("a2c", vector, 6, n_steps=3)
+    assert controller.knobs == knobs
+    assert controller.card["env_kwargs"] == {}
+    vector.close()
+
+
+@pytest.mark.parametrize("algo", ["td3", "ddpg"])
+def test_deterministic_policies_explore(algo, toy, monkeypatch) -> None:
+    """Once their first actions, which are random, are over."""
+    vector, done = toy(algo, 2), []
+    real = vector.step_async
+    monkeypatch.setattr(vector, "step_async", lambda moves: (done.append(moves.copy()), real(moves)))
+    controller = agents.train(algo, vector, 60, learning_starts=0, learning_rate=0.0)
+    moves, greedy = np.stack(done), controller.predict(np.zeros(33, np.float32))[0]
+    assert moves.shape == (30, 2, 4)
+    assert 0.1 < moves[5:].std(0).mean() < 0.4
+    assert np.abs(moves).max() <= 1
+    assert np.isfinite(greedy).all()
+
+
 def test_a_single_knob_may_be_given_by_its_bare_name() -> None:
     controller = agents.train("a2c", "GridGAN-v0", 3, env_kwargs=QUICK | {"knobs": "g_lr"}, n_steps=3)
     assert controller.knobs == ("g_lr",)
