@@ -61,7 +61,8 @@ class TrainConfig:
     inner_steps: int | None = None
     """GAN updates between two decisions of the controller; 50 unless given, 10 with --learn."""
     networks: str = "auto"
-    """`light`, `residual`, or `auto`: residual on a GPU, light elsewhere."""
+    """`auto` (residual on a GPU, light elsewhere), light, light_layer (for wgan_gp), light_spectral,
+    light_weak_d or residual."""
     loss: str = "non_saturating"
     """non_saturating, hinge, least_squares, wgan_gp or relativistic."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -173,7 +174,8 @@ class FitControllerConfig:
     out: str | None = None
     """Folder of the controller; it must not exist; needed."""
     total_timesteps: int = 56_000
-    """Env steps in all, those of the imitated rule left out."""
+    """Env steps at most, those of the imitated rule left out; four validations in a row that are no better
+    end it sooner."""
     imitate: str | None = None
     """A baseline that sets knobs (tuned_schedule, say), whose moves the policy begins with; ppo only."""
     n_envs: int | None = None

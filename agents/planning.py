@@ -92,7 +92,8 @@ def make_plan(config: TrainConfig, out: Path) -> Plan:
     TrainerConfig(loss=config.loss, batch_size=config.batch_size)
     if family(config.networks) == "points":
         raise ValueError(
-            f"networks '{config.networks}' make points, not patches; give light, residual or auto"
+            f"networks '{config.networks}' make points, not patches; give auto, light, light_layer, "
+            "light_spectral, light_weak_d or residual"
         )
     if config.learn is not None:
         find_algorithm(config.learn).load()

@@ -124,7 +124,8 @@ def train(
         imitated: a rule, or the name of a baseline, whose moves the policy begins with
             (`agents.imitation`); `None` begins at random.
         validated: whether to try the policy on validation instances as it learns, and return the best one
-            (`agents.validation`) rather than the last; where `id` is a name.
+            (`agents.validation`) rather than the last, stopping once it has not improved for long; where `id`
+            is a name.
         checkpoints: folder to keep checkpoints in, and to go on from; the training ends as an undisturbed
             one. Algorithms that do not learn from rollouts begin anew.
         hidden: groups of rows (`gan_gym.observations.GROUPS`) that are hidden from the agent, and from the

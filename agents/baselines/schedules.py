@@ -63,10 +63,10 @@ class UpdateRatio(ExactRule):
 
 @dataclass(frozen=True)
 class TunedConstant(ExactRule):
-    """The best fixed settings a search has found, whatever a run starts with.
+    """The best fixed settings that were found, whatever a run starts with.
 
-    The shipped ones are in `agents/pretrained/tuned.json`, one set for MLP GANs and one for images, with the
-    command, budget and instances of the search (`python -m benchmarks.tune`).
+    The shipped ones are in `agents/pretrained/tuned.json`: one set for MLP GANs, with the command, budget and
+    instances of its search (`python -m benchmarks.tune`), and one for images, found by hand.
     """
 
     values: Mapping[str, float] | None = None

@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
+from stable_baselines3 import PPO
 
 import benchmarks.playing
 from agents import Controller
-from agents.controller import build_policy
+from agents.controller import build_policy, policy_arguments
 from agents.evaluation import Episode
 from benchmarks.compare import main
 from benchmarks.comparison_rows import read_rows
@@ -132,8 +134,20 @@ def test_algorithms_are_trained_on_the_spot_once(tmp_path: Path, capsys: pytest.
     assert len(made) == 2
     assert compare(tmp_path, *training, agents=("a2c",)) == 0
     assert made == {path: path.stat().st_mtime_ns for path in made}
-    assert compare(tmp_path, *training[2:], "--total_timesteps", "25", agents=("a2c",)) == 2
-    assert "trained otherwise" in capsys.readouterr().err
+    for name, value in (("--total_timesteps", "25"), ("--n_envs", "3")):
+        assert compare(tmp_path, *training, name, value, agents=("a2c",)) == 2
+        assert "trained otherwise" in capsys.readouterr().err
+
+
+def test_a_model_that_was_trained_again_is_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in (0, 1):
+        model = PPO("MlpPolicy", gym.make("GridGAN-v0"), policy_kwargs=policy_arguments("ppo"), seed=seed)
+        model.save(tmp_path / "model.zip")
+        found = compare(tmp_path / "out", agents=(f"mine={tmp_path / 'model.zip'}",))
+        assert found == 2 * seed
+    assert "made otherwise" in capsys.readouterr().err
 
 
 def test_every_setting_is_a_section_of_its_own(tmp_path: Path) -> None:

@@ -213,6 +213,13 @@ def test_families_get_settings_of_their_own_and_others_stay(made_up: MadeUp, tmp
     assert "reward_weight" in content["images"]["tuned_constant"]["values"]
 
 
+def test_the_folder_of_the_settings_is_made(made_up: MadeUp, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "tuned.json"
+    command = ["--env", "GridGAN-v0", "--budget", "108", "--baselines", "tuned_constant", "--out", str(out)]
+    assert main(command) == 0
+    assert "tuned_constant" in json.loads(out.read_text())["points"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
