@@ -7,6 +7,7 @@ resumable; 1 our own fault.
 from __future__ import annotations
 
 import importlib
+import io
 import logging
 import os
 import sys
@@ -68,6 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     for name, level in QUIET.items():
         os.environ.setdefault(name, level)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a path may hold what is no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     with _warnings_in_one_line():
         try:
             with Interruptible():

@@ -240,8 +240,8 @@ class EvaluateConfig:
     image_size: int | str | None = None
     """Size both sides are brought to; that of the generated patches unless given."""
     on_bad_image: BadImage | None = None
-    """What to do with unusable images: skip, fail or convert; as the run did with --run, else skip, unless
-    given."""
+    """What to do with unusable images of --real and --fake: skip, fail or convert; as the run did with --run,
+    else skip, unless given."""
     n: int = 1000
     """Patches generated with --run."""
     seed: int = 0

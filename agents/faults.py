@@ -11,6 +11,8 @@ ROOMS = ("agents", "gan_gym", "snn")
 """Packages whose errors are messages to the user."""
 _NO_MEMORY = ("OutOfMemoryError", "can't allocate memory")
 """Of what torch raises where a device or the machine has no memory left: the type's name, or words of it."""
+_FAULT = "is_fault"
+"""Attribute of an error of another process that is no message for the user."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _GONE = (errno.EROFS, errno.EIO, errno.ESTALE)
 
@@ -21,6 +23,8 @@ def message_for_user(error: Exception) -> str | None:
     A `ValueError` or `TypeError` is a message if a `raise` in one of our rooms made it; one that Python or a
     library raised was meant for us.
     """
+    if getattr(error, _FAULT, False):
+        return None
     if isinstance(error, OSError) and error.filename is not None:
         name = os.fsdecode(error.filename)
         return f"{error.strerror}: '{name}'; choose another path, bring it back or change its permissions"
@@ -35,6 +39,12 @@ def message_for_user(error: Exception) -> str | None:
     if isinstance(error, ImportError):
         return f"{error}; the installation is not complete; install gan-gym again, with all it needs"
     return None
+
+
+def judge(error: Exception) -> None:
+    """Judge an error where it was raised, before it travels to another process without its traceback."""
+    if message_for_user(error) is None:
+        setattr(error, _FAULT, True)
 
 
 def _raised_here(trace: TracebackType | None) -> bool:

@@ -20,6 +20,8 @@ from snn.finetuning import FitState
 
 logger = logging.getLogger(__name__)
 
+_BEGUN = "begun"
+"""File that says that a fit was begun, whether or not there is a checkpoint yet."""
 HOW_TO_GO_ON = "continue with the same command and --resume"
 
 
@@ -34,7 +36,7 @@ def check_stopped(out: Path, *, resume: bool) -> None:
     Raises:
         ValueError: if not.
     """
-    stopped = _can_go_on(fit_folder(out))
+    stopped = bool(_kept(fit_folder(out)))
     if stopped and not resume:
         raise ValueError(
             f"a fit of '{out}' was stopped; continue it with --resume, or remove '{fit_folder(out)}' to "
@@ -48,6 +50,9 @@ def check_stopped(out: Path, *, resume: bool) -> None:
 def under_way(out: Path) -> Iterator[None]:
     """Hold the fit of `out` against other processes; what it keeps to go on from goes where it succeeds.
 
+    One that was stopped before its first checkpoint goes on from its start. Where the fit fails before that,
+    nothing is kept.
+
     Raises:
         ValueError: if another process holds it.
         KeyboardInterrupt: if a signal stopped it; says how to go on.
@@ -55,22 +60,24 @@ def under_way(out: Path) -> Iterator[None]:
     folder = fit_folder(out)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
-        done = False
+        (folder / _BEGUN).touch()
+        keep = False
         try:
             yield
-            done = True
         except KeyboardInterrupt:
-            if not _can_go_on(folder):
-                raise
+            keep = True
             raise KeyboardInterrupt(HOW_TO_GO_ON) from None
+        except BaseException:
+            keep = any(path.name != _BEGUN for path in _kept(folder))
+            raise
         finally:
-            if done or not _can_go_on(folder):
+            if not keep:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _can_go_on(folder: Path) -> bool:
-    """Say whether a folder holds more than its lock."""
-    return folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
+def _kept(folder: Path) -> list[Path]:
+    """Return what a folder holds beside its lock and options."""
+    return [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
 
 
 class FitCheckpoints:
@@ -112,7 +119,7 @@ class FitCheckpoints:
 
 def digest(data: Tensor) -> str:
     """Return a hash of images or labels, by which a fit knows its data again."""
-    return hashlib.sha256(data.contiguous().numpy().tobytes()).hexdigest()
+    return hashlib.sha256(data.contiguous().view(-1).numpy().data).hexdigest()
 
 
 def digest_file(path: str | Path) -> str:

@@ -23,12 +23,12 @@ def run_generate(config: GenerateConfig) -> int:
     out = check_new(config.out, "patches")
     digits = len(str(config.n - 1))
     shown: list[torch.Tensor] = []
+    names = (f"{i:0{digits}d}.png" for i in range(config.n))
     with new_folder(out) as part, tqdm(total=config.n, desc="writing patches", delay=2, leave=False) as bar:
         (part / "patches").mkdir()
         for batch in generate_batches(module, config.n, config.seed, device):
             for image in batch:
-                name = f"{bar.n:0{digits}d}.png"
-                Image.fromarray(image.permute(1, 2, 0).numpy()).save(part / "patches" / name)
+                Image.fromarray(image.permute(1, 2, 0).numpy()).save(part / "patches" / next(names))
                 bar.update()
             shown += batch[: N_SHOWN - len(shown)]
         save_grid(torch.stack(shown), part / "grid.png")

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from agents.cluster import Cluster
+from agents.faults import judge
 from agents.shared_patches import use_patches
 from agents.workers import Worker
 
@@ -75,7 +76,11 @@ class Host:
         The value is what the call returns, the state the worker's after it where it is asked for.
         """
         call, snapshot = unpack(message)
-        value = self._do(call)
+        try:
+            value = self._do(call)
+        except Exception as error:
+            judge(error)
+            raise
         return pack((value, self._worker.snapshot() if snapshot else None))
 
     def _do(self, call: Call) -> Any:

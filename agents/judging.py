@@ -16,6 +16,7 @@ from agents.generator_file import decoder, generate, load_generator
 from agents.input_data import read_patches
 from agents.report import write_report
 from agents.run_board import write_end
+from agents.run_data import check_data
 from agents.run_folder import read_config
 from agents.splitting import describe_split, split_held_out
 from agents.summary import write_summary
@@ -39,6 +40,8 @@ def run_evaluate(config: EvaluateConfig) -> int:
         raise ValueError("--fake needs --real, a folder of real patches to compare with")
     if config.run is not None and config.image_size is not None:
         raise ValueError("--image_size goes with --fake; the patches of a run have the run's own size")
+    if config.on_bad_image is not None and config.real is None:
+        raise ValueError("--on_bad_image goes with --real; a run's own patches are read as they were for it")
     if config.json is not None:
         _check_file(Path(config.json))
     device = resolve_device(config.device)
@@ -58,7 +61,8 @@ def run_evaluate(config: EvaluateConfig) -> int:
         size = str(config.image_size or _common_size(config.fake, on_bad_image))
         fake = _read(config.fake, size, options, on_bad_image)
     if config.real is None:
-        real, trained = _own_patches(options, size, on_bad_image)
+        assert config.run is not None
+        real, trained = _own_patches(Path(_home(config.run)), options, size)
         train, split = trained.images, describe_split(real, trained)
     else:  # without a yardstick of memorisation: what is near in one data set may be far in another
         real = _read(config.real, size, options, on_bad_image)
@@ -91,7 +95,7 @@ def run_evaluate(config: EvaluateConfig) -> int:
 
 def _home(run: str) -> str:
     """Return the run's folder that a generator lies in: that of the best checkpoint is one below it."""
-    above = Path(run).parent
+    above = Path(os.path.abspath(run)).parent
     inside = not Path(run, "config.yaml").is_file() and (above / "config.yaml").is_file()
     return str(above) if inside else run
 
@@ -103,10 +107,15 @@ def _check_file(path: Path) -> None:
         )
 
 
-def _own_patches(options: TrainConfig, size: str, on_bad_image: OnBadImage) -> tuple[PatchSet, PatchSet]:
-    """Return the patches that a run kept from training, and those it was trained on."""
-    patches = _read(options.data, size, options, on_bad_image, options.seed)
+def _own_patches(run: Path, options: TrainConfig, size: str) -> tuple[PatchSet, PatchSet]:
+    """Return the patches that a run kept from training, and those it was trained on.
+
+    Raises:
+        ValueError: if there are others now: which of them were held out cannot be told.
+    """
+    patches = _read(options.data, size, options, options.on_bad_image, options.seed)
     train, held_out = split_held_out(patches, options.held_out, options.seed)
+    check_data(run, train, held_out)
     return held_out, train
 
 

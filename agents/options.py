@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
@@ -49,7 +49,7 @@ def parse(
     """
     known = [field.name for field in fields(options)]
     for file in _config_files(arguments):
-        _check_file(Path(file), known)
+        _check_file(Path(file), get_type_hints(options))
     try:
         parsed = _parser(name, options, positional).parse_args(_expand(options, arguments))
     except SystemExit as stop:
@@ -111,8 +111,8 @@ def _config_files(arguments: Sequence[str]) -> list[str]:
     return named + [a.removeprefix("--config=") for a in arguments if a.startswith("--config=")]
 
 
-def _check_file(path: Path, known: Sequence[str]) -> None:
-    """Raise `ValueError` where a file of options cannot be read, in a message that names it."""
+def _check_file(path: Path, hints: Mapping[str, Any]) -> None:
+    """Raise `ValueError`, which names the file, where one of options of these types cannot be read."""
     if not path.is_file():
         what = "is no file" if path.exists() else "does not exist"
         raise ValueError(f"--config '{path}' {what}; give a YAML file, such as --print_config writes")
@@ -121,15 +121,19 @@ def _check_file(path: Path, known: Sequence[str]) -> None:
             f"--config '{path}' is larger than {CONFIG_BYTES} bytes; give a YAML file of options"
         )
     try:
-        values = yaml.safe_load(path.read_bytes())
+        values = yaml.safe_load(path.read_bytes().decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise ValueError(f"--config '{path}' is no readable YAML (it is not in UTF-8); save it so") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"--config '{path}' is no readable YAML ({reason}); correct it") from None
     if not isinstance(values, dict):
         raise ValueError(f"--config '{path}' holds no options; write them as lines 'name: value'")
     for key, value in values.items():
-        if key not in known:
-            raise ValueError(f"--config '{path}': {unknown(key, known, 'option')}")
+        if key not in hints:
+            raise ValueError(f"--config '{path}': {unknown(key, hints, 'option')}")
+        if value is None and type(None) not in get_args(hints[key]):
+            raise ValueError(f"--config '{path}': {key} has no value; give one, or leave the line out")
         if any(isinstance(part, list | dict) for part in (value if isinstance(value, list) else [value])):
             raise ValueError(f"--config '{path}': {key} is nested; give one value, or a list of names")
 

@@ -23,6 +23,7 @@ from agents.planning import Plan, make_plan
 from agents.report import write_report
 from agents.run_board import N_EMBEDDED, PROJECTOR, write_end, write_projector
 from agents.run_controller import keep_baseline, keep_controller, keep_start
+from agents.run_data import check_data, describe_data
 from agents.run_folder import check_new, create_run, new_folder, read_config
 from agents.run_lock import locked
 from agents.splitting import describe_split, drawn
@@ -54,13 +55,15 @@ def run_train(config: TrainConfig) -> int:
     else:
         out = check_new(folder, "run", probe=not config.dry_run)
     plan = make_plan(config, out)
+    if config.resume:
+        check_data(out, plan.train, plan.held_out)
     print(plan.describe(), flush=True)
     if config.dry_run:
         print(forecast.describe(plan))
         print("dry run: nothing was written")
         return 0
     if not config.resume:
-        create_run(out, plan.config)
+        create_run(out, plan.config, data=describe_data(plan.train, plan.held_out))
     try:
         with locked(out):
             code = execute(plan)

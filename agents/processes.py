@@ -23,6 +23,8 @@ import torch
 import torch._inductor.config as inductor
 from tqdm import tqdm
 
+from agents.faults import judge
+
 PRELOADED = ("agents.workers",)
 """Imported once by the server that forks the workers, not once by each of them."""
 
@@ -156,6 +158,7 @@ def _failure(error: Exception) -> bytes:
     """Return the answer that raises `error` at the other end; its traceback becomes a note."""
     note = "In a worker process:\n" + "".join(traceback.format_exception(error))
     error.add_note(note)
+    judge(error)
     try:
         answer = pickle.dumps((False, error), pickle.HIGHEST_PROTOCOL)
         pickle.loads(answer)  # noqa: S301 (made in the line above)

@@ -23,6 +23,7 @@ from agents.run_folder import read_config
 from agents.run_record import read_run
 from gan_gym.checkpoint import replace_file
 from gan_gym.data.patches import PatchSet
+from gan_gym.data.report import one_line
 from gan_gym.data.sampler import to_float
 from gan_gym.render import image_grid
 from snn.siamese import SiameseNet, embed_images
@@ -82,7 +83,7 @@ def write_end(run: Path) -> None:
 
 def _text(value: object) -> str:
     """Return an option as the tab shows it."""
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return one_line(", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
 
 
 def write_projector(run: Path, patches: PatchSet, generated: Tensor) -> None:

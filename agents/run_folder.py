@@ -22,6 +22,7 @@ import yaml
 
 from agents.config import TrainConfig
 from gan_gym.checkpoint import replace_file
+from gan_gym.data.report import one_line
 
 PACKAGES = (
     "gan-gym",
@@ -50,6 +51,8 @@ def check_new(out: str, what: str, *, probe: bool = True) -> Path:
     if not out:
         raise ValueError(f"--out is empty; give a folder that does not exist yet for the {what}")
     path = Path(os.path.realpath(out))
+    if any("\ud800" <= c <= "\udfff" for c in str(path)):  # TensorBoard cannot write there
+        raise ValueError(f"--out '{one_line(out)}' is no readable text; give a folder whose name is")
     if path.is_symlink():
         raise ValueError(
             f"--out '{out}' is a link that leads back to itself; remove it or give another folder"
@@ -60,6 +63,8 @@ def check_new(out: str, what: str, *, probe: bool = True) -> Path:
         raise ValueError(
             f"--out '{out}' already holds a run; continue it with --resume, or give another folder"
         )
+    if path.is_mount():
+        raise ValueError(f"--out '{out}' is where a disk is mounted; give a new folder in it for the {what}")
     if path.exists() and any(path.iterdir()):
         raise ValueError(f"--out '{out}' is not empty; give a folder that does not exist yet for the {what}")
     parent = _nearest_existing(path.parent)
@@ -99,8 +104,8 @@ def new_folder(out: Path) -> Iterator[Path]:
         raise
 
 
-def create_run(out: Path, config: TrainConfig) -> None:
-    """Make a run folder with its configuration, command and environment, by rename."""
+def create_run(out: Path, config: TrainConfig, **records: Mapping[str, Any]) -> None:
+    """Make a run folder with its configuration, command, environment and other records, by rename."""
     with new_folder(out) as part:
         (part / "config.yaml").write_text(
             yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True), "utf-8"
@@ -108,7 +113,8 @@ def create_run(out: Path, config: TrainConfig) -> None:
         (part / "command.txt").write_text(
             shlex.join(["gan-gym", *sys.argv[1:]]) + "\n", "utf-8", "backslashreplace"
         )
-        (part / "env.json").write_text(json.dumps(describe_machine(), indent=1) + "\n")
+        for name, record in {"env": describe_machine(), **records}.items():
+            (part / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
 def read_config(run: str) -> TrainConfig:

@@ -57,7 +57,7 @@ class PairSampler:
         if self.classes is not None:
             half = n // 2
             paired = torch.cat([self.classes.same(index[:half], generator), index[: n - half]])
-            distinct = torch.tensor(sorted(set(paired.tolist())))
+            distinct = torch.tensor(list(dict.fromkeys(paired.tolist())))  # in no order of their classes
             index = distinct if len(distinct) > 1 else index
             n = len(index)
         x = to_float(self.images[index.to(self.images.device)]).cpu()

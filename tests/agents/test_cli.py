@@ -48,6 +48,14 @@ TRAIN = ("train", "--out", "out", "--data")
 def test_files_of_options_that_are_none(refused, tmp_path) -> None:
     (tmp_path / "binary.yaml").write_bytes(bytes(range(128, 256)))
     assert "'binary.yaml' is no readable YAML" in refused("train", "--config=binary.yaml")
+    (tmp_path / "utf16.yaml").write_bytes("seed: 1\n".encode("utf-16"))
+    assert "'utf16.yaml' is no readable YAML (it is not in UTF-8)" in refused(
+        "train", "--config", "utf16.yaml"
+    )
+    for line in ("seed:", "device: null", "evaluate: ~"):
+        (tmp_path / "null.yaml").write_text(line)
+        option = line.partition(":")[0]
+        assert f"{option} has no value; give one" in refused("train", "--config", "null.yaml")
     assert "'nope.yaml' does not exist" in refused("train", "--config", "nope.yaml")
     assert "is no file" in refused("train", "--config", ".")
 

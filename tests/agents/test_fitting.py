@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -170,7 +171,8 @@ def test_a_signal_leaves_nothing_half_written(
     monkeypatch.setattr(SiameseNet, "save", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
     flags = ["--data", patch_folder, "--batch_size", 8, "--image_size", 16, "--start", "shipped"]
     assert gan_gym_command("fit-snn", *flags, "--out", tmp_path / "snn") == 85
-    assert list(tmp_path.iterdir()) == []
+    (left,) = tmp_path.iterdir()
+    assert [path.name for path in left.iterdir() if not path.name.startswith(".")] == ["begun"]
 
 
 def test_fits_a_controller_that_can_be_used(gan_gym_command, tmp_path, train_quickly, monkeypatch) -> None:
@@ -236,6 +238,27 @@ def test_a_killed_fit_goes_on_and_ends_as_an_undisturbed_one(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["killed", "whole"]
     for file in ("model.safetensors", "history.json", "history.png"):
         assert (tmp_path / "killed" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+
+
+def test_a_fit_stopped_before_its_first_checkpoint_begins_again(
+    gan_gym_command, patch_folder, tmp_path, short_stages, monkeypatch, capsys
+) -> None:
+    flags = _options(patch_folder, "--start", "shipped", "--out", tmp_path / "snn")
+    for error, code, left in (
+        (FileNotFoundError(2, "gone", "x"), 2, []),
+        (KeyboardInterrupt(), 85, [".snn.fit"]),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(agents.fitting, "fit_snn", partial(_raise, error))
+            assert gan_gym_command("fit-snn", *flags) == code
+        assert [path.name for path in tmp_path.iterdir()] == left
+    assert "continue with the same command and --resume" in capsys.readouterr().err
+    assert gan_gym_command("fit-snn", *flags, "--resume") == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["snn"]
+
+
+def _raise(error: BaseException, *_: object, **__: object) -> None:
+    raise error
 
 
 def test_a_signal_leaves_a_fit_to_continue(

@@ -7,10 +7,27 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tqdm import tqdm
 
 import agents.generating
 from agents.generator_file import generate, load_generator, save_generator
 from gan_gym.gan import build_networks
+
+
+def test_all_are_written_where_progress_bars_are_off(
+    gan_gym_command, finished_run, tmp_path, monkeypatch
+) -> None:
+    class Silent(tqdm):
+        """As `TQDM_DISABLE=1` makes it, which is read where tqdm is imported."""
+
+        def __init__(self, *args, **kwargs) -> None:
+            super().__init__(*args, **{**kwargs, "disable": True})
+
+    monkeypatch.setattr(agents.generating, "tqdm", Silent)
+    assert gan_gym_command("generate", "--run", finished_run, "--n", 5, "--out", tmp_path / "out") == 0
+    assert [file.name for file in sorted((tmp_path / "out" / "patches").iterdir())] == [
+        f"{i}.png" for i in range(5)
+    ]
 
 
 def pictures(folder: Path) -> list[bytes]:

@@ -139,6 +139,13 @@ def test_other_patches_do_not_need_the_runs_own(
     assert (result["kid"]["n_real"], result["kid"]["n_fake"]) == (40, 30)
 
 
+def test_a_run_is_found_from_within(finished_run, monkeypatch) -> None:
+    monkeypatch.chdir(finished_run / "best")
+    assert Path(agents.judging._home(".")).samefile(finished_run)
+    monkeypatch.chdir(finished_run)
+    assert agents.judging._home(".") == "."
+
+
 def test_the_report_is_written_again(gan_gym_command, finished_run, tmp_path, capsys) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished_run, run)

@@ -186,6 +186,18 @@ def test_a_kill_around_a_checkpoint(train_quickly, tmp_path, monkeypatch, undist
     assert ends(tmp_path / "run") == undisturbed
 
 
+def test_patches_below_a_name_that_is_no_text_are_trained_on(
+    gan_gym_command, train_quickly, patch_folder, tmp_path, capsys
+) -> None:
+    data = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    shutil.copytree(patch_folder, data)
+    run = tmp_path / "run"
+    assert train_quickly(run, data=data, n_images=16) == 0
+    assert gan_gym_command("report", "--run", run) == 0
+    assert train_quickly(f"{data}.run", n_images=16) == 2
+    assert "caf\\udce9.run' is no readable text; give a folder" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
 def test_a_signal_finishes_the_block_and_leaves_a_resumable_run(
     train_quickly, tmp_path, monkeypatch, undisturbed, capsys, name

@@ -52,6 +52,11 @@ def test_an_empty_folder_and_a_link_to_one_are_taken(tmp_path) -> None:
     assert (tmp_path / "link" / "file").is_file()
 
 
+def test_where_a_disk_is_mounted_no_folder_can_appear_by_rename() -> None:
+    with pytest.raises(ValueError, match="'/proc' is where a disk is mounted; give a new folder in it"):
+        check_new("/proc", "model")
+
+
 def test_checking_leaves_nothing_behind_and_dry_checking_writes_nothing(tmp_path, monkeypatch) -> None:
     assert check_new(str(tmp_path / "no" / "such" / "run"), "run") == tmp_path / "no" / "such" / "run"
     assert list(tmp_path.iterdir()) == []

@@ -17,9 +17,11 @@ from stable_baselines3.common.monitor import Monitor
 
 import agents
 from agents.environments import discrete_actions
+from agents.faults import message_for_user
 from agents.population import PopulationVecEnv
 from agents.processes import WorkerDied, WorkerProcess
 from agents.workers import Worker, WorkersVecEnv
+from gan_gym.knobs import resolve
 
 ID = "gan_gym:GridGAN-v0"
 QUICK = {"instances": "train", "inner_steps": 2, "episode_steps": 3, "batch_size": 16}
@@ -171,6 +173,28 @@ def test_an_error_in_a_worker_is_the_error_here(workers: WorkersVecEnv, ask: Any
     assert str(raised.value) == str(expected.value)
     workers.reset()
     assert workers.step(np.zeros((N, 4), np.float32))[0].shape == (N, 33)
+
+
+class Faulty:
+    """What a worker may come upon."""
+
+    def ours(self) -> None:
+        resolve(())
+
+    def of_a_library(self) -> None:
+        np.zeros(2) + np.zeros(3)
+
+
+@pytest.mark.parametrize("method", ["ours", "of_a_library"])
+def test_only_messages_for_the_user_become_such(method: str) -> None:
+    """Here it is raised again by a line of ours, whoever raised it there."""
+    process = WorkerProcess(Faulty, "worker")
+    process.send(method)
+    with pytest.raises(ValueError, match=r".") as raised:
+        process.receive()
+    process.close()
+    assert (message_for_user(raised.value) is not None) == (method == "ours")
+    assert "In a worker process" in raised.value.__notes__[0]
 
 
 def test_what_cannot_be_sent_is_said(workers: WorkersVecEnv) -> None:

@@ -90,6 +90,21 @@ def test_labels_bring_partners_of_rare_classes() -> None:
     assert int((torch.bincount(without.labels) >= 4).sum()) <= 4
 
 
+@pytest.mark.parametrize("degraded", [0.25, 0.5])
+def test_all_classes_are_damaged_alike(degraded: float) -> None:
+    """Folders are read class by class, and which class is the last is a matter of its name."""
+    images, labels = _images(80, 8), torch.arange(80) // 20
+    sampler = PairSampler(images, labels, Stage("s", batch_size=32, degraded=degraded), (0,))
+    counts = torch.zeros(4)
+    for step in range(40):
+        batch = sampler.batch(step)
+        assert batch.labels is not None
+        n = len(batch.labels) // 2
+        damaged = len(batch.views) - 2 * n
+        counts += torch.bincount(batch.labels[:damaged], minlength=4)
+    assert (counts / counts.sum()).min() > 0.2
+
+
 def test_no_global_random_state_is_touched() -> None:
     state = torch.get_rng_state()
     PairSampler(_images(), torch.arange(20) % 2, Stage("s", batch_size=8), (0,)).batch(0)
