@@ -124,14 +124,20 @@ def siamese_scorer(model: nn.Module, patches: PatchSet, n_fakes: int, device: to
     Half of the patches, at most `N_REFERENCES` drawn by a fixed seed, are the references; as many others
     calibrate the scale. Noise is uncorrelated pixels.
     """
-    guard = Spectrum(to_float(patches.images[: 2 * N_REFERENCES])).to(device)
+    drawn = _order(patches)[: 2 * N_REFERENCES].sort().values
+    guard = Spectrum(to_float(patches.images[drawn])).to(device)
     return Scorer(
         _image_view(model, patches, n_fakes, device), device, _image_view(guard, patches, n_fakes, device)
     )
 
 
+def _order(patches: PatchSet) -> Tensor:
+    """Return the fixed order in which patches become references: a folder's own goes class by class."""
+    return torch.randperm(len(patches), generator=generator(0, "references"))
+
+
 def _image_view(network: nn.Module, patches: PatchSet, n_fakes: int, device: torch.device) -> View:
-    order = torch.randperm(len(patches), generator=generator(0, "references"))
+    order = _order(patches)
     n = min(N_REFERENCES, len(patches) // 2)
     noise = torch.rand(128, 3, *patches.image_size, generator=generator(0, "noise")) * 2 - 1
     at_a_time = _EMBEDDED_AT_A_TIME if device.type != "cpu" else _EMBEDDED_AT_A_TIME // 16

@@ -6,10 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from gan_gym.data.patches import PatchSet
 from gan_gym.data.sampler import to_float
 from gan_gym.data.tissue import tissue_patches
 from gan_gym.rewards import Scorer, View, load_reward_model, siamese_scorer
 from snn.similarity import NOTHING, ReferenceStatistics, Similarity, weakest
+from snn.spectrum import Spectrum
 
 CPU = torch.device("cpu")
 
@@ -58,6 +60,24 @@ def test_a_guarded_score_is_never_above_the_reward_models_own() -> None:
         assert both.kernel <= own.kernel
         assert torch.equal(alone.similarity(fakes), guarded.similarity(fakes))
     assert guarded.score(x).quality > 0.5
+
+
+def test_the_guard_is_standardised_on_what_it_compares_with() -> None:
+    """Were it on the first class of a folder, the others would lie deviations away from its mean."""
+    n, generator = 1100, torch.Generator().manual_seed(0)
+    images = torch.randint(0, 120, (2 * n, 3, 32, 32), dtype=torch.uint8, generator=generator)
+    images[n:] += 100
+    scorer = siamese_scorer(Spectrum(to_float(images)), PatchSet.unlabelled(images), 64, CPU)
+    features = scorer.views[1].features(to_float(images))
+    assert features.mean(0).abs().max() < 0.2
+    assert (features.std(0) - 1).abs().max() < 0.2
+
+
+def test_the_guard_of_few_patches_is_standardised_on_all() -> None:
+    patches = tissue_patches(101, 16, seed=1)
+    x = to_float(patches.images)
+    guard = siamese_scorer(Spectrum(x), patches, 16, CPU).views[1]
+    assert torch.equal(guard.features(x), Spectrum(x)(x))
 
 
 def test_sets_of_patches_scored_together_score_as_alone() -> None:
