@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 N_BANDS = 16
 """Bands between the lowest frequency and the highest, one cycle in two pixels."""
+_BATCH = 64
+"""Images transformed at a time, so that memory does not grow with their number."""
 _FAINT = 1e-3  # power below which a band counts as empty, of images in [-1, 1]
 
 
@@ -45,6 +47,10 @@ class Spectrum(nn.Module):
 
 
 def _statistics(x: Tensor) -> Tensor:
+    return torch.cat([_statistics_of_batch(batch) for batch in torch.split(x, _BATCH)])
+
+
+def _statistics_of_batch(x: Tensor) -> Tensor:
     colour = x.mean(dim=(2, 3))
     power = torch.fft.rfft2(x - colour[:, :, None, None], norm="ortho").abs().square().flatten(2)
     band = _bands(x.shape[2], x.shape[3]).to(x.device)

@@ -68,6 +68,24 @@ def test_real_images_are_standardised_and_gradients_flow() -> None:
     assert bool(torch.isfinite(x.grad).all())
 
 
+def test_many_images_are_transformed_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, x = images(200, 0), images(150, 1)
+    at_once: list[int] = []
+
+    def transform(x: torch.Tensor, **kwargs: str) -> torch.Tensor:
+        at_once.append(len(x))
+        return rfft2(x, **kwargs)
+
+    rfft2 = torch.fft.rfft2
+    monkeypatch.setattr(torch.fft, "rfft2", transform)
+    together = Spectrum(real)(x)
+    assert max(at_once) <= 64
+    assert sum(at_once) == 350
+    monkeypatch.setattr("snn.spectrum._BATCH", 200)
+    assert torch.allclose(together, Spectrum(real)(x), atol=1e-5)
+    assert max(at_once) == 200
+
+
 def test_too_few_images_are_refused() -> None:
     with pytest.raises(ValueError, match="N >= 2"):
         Spectrum(images(1, 0))
