@@ -59,7 +59,7 @@ def fit_digit_classifier(out: Path, seed: int) -> None:
     test_x, test_y = single_digits("train")
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed also seeds GPUs
         model = DigitClassifier()
         optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-2)
         n_steps = 1500

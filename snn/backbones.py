@@ -131,7 +131,7 @@ def create_backbone(
         raise unknown_name("timm backbone", name, timm.list_models(), list_all=False)
     from_hub = pretrained is True and name not in PACKAGES
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed also seeds GPUs
         try:
             network: Any = timm.create_model(name, pretrained=from_hub)
         except Exception as error:  # the hub's client raises its own classes, network libraries theirs

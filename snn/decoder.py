@@ -38,7 +38,7 @@ class Decoder(nn.Module):
         super().__init__()
         widths = [n_channels] + [max(n_channels // 2**k, MIN_WIDTH) for k in range(1, n_doublings + 1)]
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed also seeds GPUs
             self.steps = nn.ModuleList(
                 nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(widths)
             )

@@ -74,7 +74,7 @@ class SiameseNet(nn.Module):
         self.backbone: Backbone = create_backbone(backbone, pretrained=pretrained, seed=seed, depth=depth)
         n_features = self.backbone.n_features
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed also seeds GPUs
             self.head = nn.Sequential(nn.LayerNorm(n_features), nn.Linear(n_features, embedding_dim))
         self.eval().to(memory_format=torch.channels_last)  # a third faster on CPUs
 

@@ -53,7 +53,7 @@ def test_any_timm_network_takes_small_patches(name: str) -> None:
     assert len(in_units) == len({id(p) for p in in_units}) == len(list(backbone.parameters()))
 
 
-def test_random_weights_follow_the_seed_and_leave_the_global_state() -> None:
+def test_random_weights_follow_the_seed_and_leave_the_global_state(no_gpu_seeds: None) -> None:
     state = torch.get_rng_state()
     first, again, other = (create_backbone(pretrained=False, depth=1, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(state, torch.get_rng_state())

@@ -60,7 +60,7 @@ def test_any_timm_network_can_be_an_encoder(name: str, depth: int | None) -> Non
         assert Decoder.mirroring(backbone)(code, (64, 64)).shape == x.shape
 
 
-def test_weights_follow_the_seed_and_leave_the_global_state() -> None:
+def test_weights_follow_the_seed_and_leave_the_global_state(no_gpu_seeds: None) -> None:
     state = torch.get_rng_state()
     first, again, other = (Decoder(64, 2, seed).pixels.weight for seed in (1, 1, 2))
     assert torch.equal(state, torch.get_rng_state())

@@ -120,7 +120,7 @@ def test_a_folder_that_cannot_be_made_is_named(model: SiameseNet, tmp_path: Path
         model.save(tmp_path / "file" / "model")
 
 
-def test_construction_follows_the_seed_and_leaves_the_global_state() -> None:
+def test_construction_follows_the_seed_and_leaves_the_global_state(no_gpu_seeds: None) -> None:
     state = torch.get_rng_state()
     heads = [SiameseNet(pretrained=False, depth=1, seed=seed).head[1].weight for seed in (1, 1, 2)]
     assert torch.equal(heads[0], heads[1])
