@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from gan_gym.data.fingerprint import fingerprint
 from gan_gym.data.mixtures import MixtureSampler
 from gan_gym.data.patches import PatchSet
 from gan_gym.data.sampler import to_float
@@ -18,6 +19,7 @@ from gan_gym.randomness import generator, stream_seed
 from snn.siamese import SiameseNet
 from snn.similarity import NOTHING, ReferenceStatistics, Similarity, as_row, weakest
 from snn.spectrum import Spectrum
+from snn.storage import DESCRIPTION, WEIGHTS, model_folder
 
 N_REFERENCES = 512
 """Real samples that generated ones are compared with."""
@@ -108,13 +110,20 @@ def vector_scorer(
     return Scorer(View(lambda vectors: vectors, reference), device)
 
 
-@lru_cache(maxsize=4)
 def load_reward_model(folder: str | Path | None, device: torch.device) -> SiameseNet:
     """Load a fitted MFT-SNN from a folder, or one that ships: `"tissue"` (the default) or `"digits"`.
+
+    It is loaded once, and again where it was fitted again.
 
     Raises:
         ValueError: if the folder holds no intact model.
     """
+    where = model_folder(folder)
+    return _load_reward_model(where, fingerprint(where, (DESCRIPTION, WEIGHTS)), device)
+
+
+@lru_cache(maxsize=4)
+def _load_reward_model(folder: Path, seen: str, device: torch.device) -> SiameseNet:
     return SiameseNet.load(folder).to(device).eval()
 
 

@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate, normalize
 
 from snn.backbones import DEFAULT_BACKBONE, Backbone, create_backbone
 from snn.names import brief
-from snn.storage import read_model, shipped_folder, write_model
+from snn.storage import model_folder, read_model, write_model
 
 
 class SiameseNet(nn.Module):
@@ -147,7 +147,7 @@ class SiameseNet(nn.Module):
         Raises:
             ValueError: if the folder holds no model, or its files are damaged, changed or of another version.
         """
-        path = shipped_folder("tissue" if folder is None else str(folder)) or Path(str(folder))
+        path = model_folder(folder)
         config, state, provenance = read_model(path)
         try:
             model = cls(**{**config, "pretrained": False})

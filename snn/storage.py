@@ -34,6 +34,11 @@ def shipped_folder(name: str) -> Path | None:
     return None
 
 
+def model_folder(folder: str | Path | None) -> Path:
+    """Return the folder that `SiameseNet.load` reads: a shipped model's by its name, `None` the tissue's."""
+    return shipped_folder("tissue" if folder is None else str(folder)) or Path(str(folder))
+
+
 def write_model(
     folder: Path,
     config: Mapping[str, Any],

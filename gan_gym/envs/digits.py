@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
+from torch import nn
 
 from gan_gym.data.digits import N_MODES, load_digit_classifier, stacked_digits
 from gan_gym.data.sampler import PatchSampler, to_float
@@ -21,12 +22,11 @@ N_SHOWN = 64
 
 
 @lru_cache(maxsize=2)
-def _problem(reward_model: str | None, device: torch.device) -> Problem:
+def _problem(reward_model: nn.Module, device: torch.device) -> Problem:
     digits = stacked_digits(N_IMAGES, seed=0, split="train")
-    model = load_reward_model(reward_model or "digits", device)
     return Problem(
         source=PatchSampler(digits.images.to(device), mirror=False),
-        scorer=siamese_scorer(model, digits, N_SCORED, device),
+        scorer=siamese_scorer(reward_model, digits, N_SCORED, device),
         n_scored=N_SCORED,
         shown=to_float(digits.images[:N_SHOWN]),
         count_modes=load_digit_classifier(device).count_modes,
@@ -97,4 +97,5 @@ class StackedDigitsGANEnv(GANEnv):
 
     def build_problem(self) -> Problem:
         """Return the stacked digits and their scorer."""
-        return _problem(**self._problem_arguments, device=self.device)
+        model = load_reward_model(self._problem_arguments["reward_model"] or "digits", self.device)
+        return _problem(model, self.device)

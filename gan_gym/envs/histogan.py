@@ -7,7 +7,9 @@ from functools import lru_cache
 from typing import Any, Self
 
 import torch
+from torch import nn
 
+from gan_gym.data.fingerprint import data_fingerprint
 from gan_gym.data.loading import load_patches
 from gan_gym.data.patches import PatchSet
 from gan_gym.data.sampler import PatchSampler, to_float
@@ -23,11 +25,11 @@ N_SCORED = 128
 N_SHOWN = 64
 
 
-def patch_problem(patches: PatchSet, reward_model: str | None, device: torch.device) -> Problem:
-    """Return the problem of generating these patches; `reward_model=None` is the one that ships."""
+def patch_problem(patches: PatchSet, reward_model: nn.Module, device: torch.device) -> Problem:
+    """Return the problem of generating these patches."""
     return Problem(
         source=PatchSampler(patches.images.to(device)),
-        scorer=siamese_scorer(load_reward_model(reward_model, device), patches, N_SCORED, device),
+        scorer=siamese_scorer(reward_model, patches, N_SCORED, device),
         n_scored=N_SCORED,
         shown=to_float(patches.images[torch.linspace(0, len(patches) - 1, N_SHOWN).long()]),
     )
@@ -36,8 +38,9 @@ def patch_problem(patches: PatchSet, reward_model: str | None, device: torch.dev
 @lru_cache(maxsize=4)
 def _problem(
     data: str | None,
+    seen: str,
     image_size: tuple[int, int],
-    reward_model: str | None,
+    reward_model: nn.Module,
     min_patches: int,
     device: torch.device,
 ) -> Problem:
@@ -118,7 +121,7 @@ class HistoGANEnv(GANEnv):
 
     def use(self, patches: PatchSet) -> None:
         """Generate these patches, whatever `data` says."""
-        self._problem = patch_problem(patches, self._problem_arguments["reward_model"], self.device)
+        self._problem = patch_problem(patches, self._load_reward_model(), self.device)
 
     def load(self) -> PatchSet:
         """Return the patches that `data` says."""
@@ -126,8 +129,19 @@ class HistoGANEnv(GANEnv):
         return load_patches(given["data"], given["image_size"], min_patches=self._min_patches).patches
 
     def build_problem(self) -> Problem:
-        """Return the patches and their scorer."""
-        return _problem(**self._problem_arguments, min_patches=self._min_patches, device=self.device)
+        """Return the patches and their scorer: those of an earlier environment unless their files changed."""
+        given = self._problem_arguments
+        return _problem(
+            given["data"],
+            data_fingerprint(given["data"]),
+            given["image_size"],
+            self._load_reward_model(),
+            self._min_patches,
+            self.device,
+        )
+
+    def _load_reward_model(self) -> nn.Module:
+        return load_reward_model(self._problem_arguments["reward_model"], self.device)
 
     @property
     def _min_patches(self) -> int:
