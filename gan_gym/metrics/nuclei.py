@@ -110,8 +110,9 @@ def nuclei(real: Tensor, fake: Tensor, *, seed: int = 0) -> dict[str, Metric]:
         fake: `(M, 3, H, W)` uint8, RGB, H&E.
         seed: seed of the half-samples behind the intervals.
     """
-    some = haematoxylin(real[:: max(len(real) // N_POOLED, 1)])
-    pooled = float(otsu(some.reshape(1, -1))[0])
+    some = real[:: max(len(real) // N_POOLED, 1)]
+    densities = np.concatenate([haematoxylin(batch).ravel() for batch in torch.split(some, _BATCH)])
+    pooled = float(otsu(densities[None])[0])
     ours, theirs = _find_all(real, pooled), _find_all(fake, pooled)
     areas = (side.area[~np.isnan(side.area)] for side in (ours, theirs))
     return {

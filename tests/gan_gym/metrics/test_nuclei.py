@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 import torch
@@ -61,6 +63,23 @@ def test_otsu_equals_the_search_over_all_thresholds():
         chosen = row[row < threshold].var() * (row < threshold).mean()
         chosen += row[row >= threshold].var() * (row >= threshold).mean()
         assert chosen <= min(within) * 1.01
+
+
+def test_patches_are_measured_a_few_at_a_time(monkeypatch):
+    module = importlib.import_module("gan_gym.metrics.nuclei")
+    measured, at_once = module.haematoxylin, []
+
+    def measure(images):
+        at_once.append(len(images))
+        return measured(images)
+
+    real, fake = drawn([i % 10 for i in range(150)]), drawn(COUNTS, seed=1)
+    monkeypatch.setattr(module, "haematoxylin", measure)
+    together = nuclei(real, fake)
+    assert max(at_once) <= 64
+    monkeypatch.setattr(module, "_BATCH", 150)
+    assert nuclei(real, fake) == together
+    assert max(at_once) == 150
 
 
 def test_more_and_larger_nuclei_move_the_figures_apart():
