@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from gan_gym.data.report import DataError
@@ -17,11 +19,15 @@ def room_for(n_patches: int, image_size: tuple[int, int]) -> np.ndarray:
     Raises:
         DataError: if that takes more than `MEMORY_LIMIT`.
     """
-    shape = (n_patches, 3, *image_size)
+    check_room(n_patches, image_size, "lower --image_size, or give fewer images")
+    return np.empty((n_patches, 3, *image_size), np.uint8)
+
+
+def check_room(n_patches: int, image_size: tuple[int, int], remedy: str) -> None:
+    """Raise `DataError` where so many patches take more than `MEMORY_LIMIT`."""
     n_bytes = n_patches * 3 * image_size[0] * image_size[1]
     if n_bytes > MEMORY_LIMIT:
         raise DataError(
-            f"{n_patches} patches of {size_text(image_size)} take {n_bytes / 2**30:.0f} GiB, more than "
-            f"the limit of {MEMORY_LIMIT / 2**30:.0f} GiB; lower --image_size, or give fewer images"
+            f"{n_patches} patches of {size_text(image_size)} take {math.ceil(n_bytes / 2**30)} GiB, more "
+            f"than the limit of {MEMORY_LIMIT / 2**30:.0f} GiB; {remedy}"
         )
-    return np.empty(shape, np.uint8)

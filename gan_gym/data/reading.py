@@ -14,7 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from gan_gym.data.decoding import BadImage, decode, read_header, resize
-from gan_gym.data.memory import room_for
+from gan_gym.data.memory import check_room, room_for
 from gan_gym.data.regions import REGION_RATIO, REGION_SIDE, cut_patches, overview
 from gan_gym.data.report import DataError, OnBadImage, Unusable, one_line, remedy
 from gan_gym.data.sizes import resizing_notes, size_text
@@ -96,7 +96,11 @@ class Reading:
         return Taken([names[i] for i in kept], used, images, np.arange(len(kept)))
 
     def regions(self, names: list[str], large: set[str], max_patches: int | None) -> Taken:
-        """Cut patches from each region; `max_patches` are drawn as they come, which bounds the memory."""
+        """Cut patches from each region; `max_patches` are drawn as they come, which bounds the memory.
+
+        Raises:
+            DataError: as soon as the patches take more than `MEMORY_LIMIT`.
+        """
         used: list[str] = []
         sizes: list[tuple[int, int]] = []
         overviews = room_for(len(large), self.image_size)
@@ -121,11 +125,14 @@ class Reading:
             used.append(name)
             sizes.append((image.height, image.width))
             n_cut += len(cut)
+            n_wanted = n_cut if max_patches is None else min(n_cut, max_patches)
+            check_room(n_wanted, self.image_size, "give fewer images")  # smaller ones are only more
             batches.append(cut)
             keys = np.concatenate([keys, self.rng.random(len(cut))])
-            if max_patches is not None and len(keys) > max_patches:
-                kept = np.sort(np.argsort(keys)[:max_patches])
-                batches, origin, keys = [np.concatenate(batches)[kept]], origin[kept], keys[kept]
+            if max_patches is not None and len(keys) > 2 * max_patches:  # seldom: all that is held is copied
+                batches, origin, keys = _drawn(batches, origin, keys, max_patches)
+        if max_patches is not None and len(keys) > max_patches:
+            batches, origin, keys = _drawn(batches, origin, keys, max_patches)
         images = np.concatenate(batches)
         if len(images) < n_cut:
             self.warnings.append(f"{len(images)} of {n_cut} patches were drawn at random (max_patches)")
@@ -166,3 +173,11 @@ class Reading:
     def bar(self, items: Iterable[Item], what: str, *, unit: str = "image") -> tqdm[Item]:
         """Show progress on stderr where that is wanted and takes longer than two seconds."""
         return tqdm(items, what, disable=not self.progress, delay=2, leave=False, unit=unit)
+
+
+def _drawn(
+    batches: list[np.ndarray], origin: np.ndarray, keys: np.ndarray, n: int
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Return the patches with the n lowest keys, in their order, as one batch."""
+    kept = np.sort(np.argsort(keys)[:n])
+    return [np.concatenate(batches)[kept]], origin[kept], keys[kept]

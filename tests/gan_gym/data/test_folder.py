@@ -10,9 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
+from gan_gym.data import reading
 from gan_gym.data.decoding import resize
 from gan_gym.data.groups import GROUP_PATTERNS, group_ids, group_of
 from gan_gym.data.loading import DataError, inspect_data, load_patches
+from gan_gym.data.regions import cut_patches
 from gan_gym.data.report import Loaded
 
 Maker = Callable[..., list[Path]]
@@ -352,6 +354,33 @@ def test_more_patches_than_memory_are_refused(
     monkeypatch.setattr("gan_gym.data.memory.MEMORY_LIMIT", 2 * 3 * 16 * 16)
     with pytest.raises(DataError, match="3 patches of 16x16 take"):
         load(tmp_path)
+
+
+def test_more_patches_of_regions_than_memory_are_refused_before_it_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(4):  # 20 patches of 128 px each
+        region(i).save(tmp_path / f"{i}.png")
+    monkeypatch.setattr("gan_gym.data.memory.MEMORY_LIMIT", 50 * 3 * 128 * 128)
+    cut = []
+    monkeypatch.setattr(reading, "cut_patches", lambda *given: cut.append(given) or cut_patches(*given))
+    with pytest.raises(DataError, match=r"^60 patches of 128x128 take .*; give fewer images$"):
+        load(tmp_path, size=128)
+    assert len(cut) == 3
+    assert len(load(tmp_path, size=128, max_patches=50).patches) == 50
+
+
+def test_patches_of_regions_are_drawn_alike_however_often_some_are_thrown_away(tmp_path: Path) -> None:
+    """The lowest of all random numbers, one a patch, are kept, whatever was kept on the way."""
+    for i in range(6):
+        region(i).save(tmp_path / f"{i}.png")
+    every = load(tmp_path, size=128).patches.images
+    keys = np.random.default_rng(3).random(len(every))
+    for n in (7, 30, 59, 60, 61, 100, 119):
+        drawn = load(tmp_path, size=128, max_patches=n, seed=3).patches
+        kept = np.sort(np.argsort(keys)[:n])
+        assert torch.equal(drawn.images, every[kept])
+        assert drawn.groups.tolist() == (kept // 20).tolist()
 
 
 def test_the_overview_beside_generated_patches_is_no_patch(tmp_path: Path) -> None:
