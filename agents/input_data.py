@@ -21,6 +21,7 @@ def read_patches(
     seed: int = 0,
     mpp: float = Resolution.mpp,
     slide_mpp: float | None = None,
+    keep_copies: bool = False,
 ) -> Loaded:
     """Load patches as `gan_gym.data.load_patches` does, with a progress bar and warnings.
 
@@ -37,6 +38,7 @@ def read_patches(
         seed=seed,
         mpp=mpp,
         slide_mpp=slide_mpp,
+        keep_copies=keep_copies,
     )
     for warning in loaded.report.warnings:
         logger.warning("%s", warning)

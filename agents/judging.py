@@ -59,7 +59,7 @@ def run_evaluate(config: EvaluateConfig) -> int:
     else:
         assert config.fake is not None
         size = str(config.image_size or _common_size(config.fake, on_bad_image))
-        fake = _read(config.fake, size, options, on_bad_image)
+        fake = _read(config.fake, size, options, on_bad_image, keep_copies=True)
     if config.real is None:
         assert config.run is not None
         real, trained = _own_patches(Path(_home(config.run)), options, size)
@@ -120,9 +120,15 @@ def _own_patches(run: Path, options: TrainConfig, size: str) -> tuple[PatchSet, 
 
 
 def _read(
-    source: str | None, size: str, options: TrainConfig, on_bad_image: OnBadImage, seed: int = 0
+    source: str | None,
+    size: str,
+    options: TrainConfig,
+    on_bad_image: OnBadImage,
+    seed: int = 0,
+    *,
+    keep_copies: bool = False,
 ) -> PatchSet:
-    """Read patches to compare at the resolution of a run's options."""
+    """Read patches to compare at the resolution of a run's options; generated ones with their copies."""
     return read_patches(
         source,
         size,
@@ -132,12 +138,13 @@ def _read(
         seed=seed,
         mpp=options.mpp,
         slide_mpp=options.slide_mpp,
+        keep_copies=keep_copies,
     ).patches
 
 
 def _common_size(source: str, on_bad_image: OnBadImage) -> str:
     """Return the most frequent size of the images, rounded down to multiples of 8."""
-    sizes = inspect_data(source, on_bad_image=on_bad_image).sizes
+    sizes = inspect_data(source, on_bad_image=on_bad_image, keep_copies=True).sizes
     if not sizes:
         raise DataError(f"'{source}' holds no usable image; see gan-gym check-data {source}")
     height, width = (int(side) // 8 * 8 for side in next(iter(sizes)).split("x"))

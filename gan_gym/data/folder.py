@@ -37,6 +37,7 @@ def load_folder(
     max_patches: int | None,
     seed: int,
     resolution: Resolution,
+    keep_copies: bool,
 ) -> Loaded:
     """Load the images below a folder, however few of them are usable.
 
@@ -54,13 +55,14 @@ def load_folder(
         max_patches: keep at most so many, drawn at random by `seed`.
         seed: seed of that draw.
         resolution: micrometres per pixel of patches cut from slides.
+        keep_copies: count images that are exact copies of others; of slides they never do.
 
     Raises:
         DataError: if the folder cannot be read or holds no images, or one is unusable and `on_bad_image` is
             `"fail"`.
     """
     names = find_images(folder)
-    reading = Reading(folder, image_size, on_bad_image, progress, np.random.default_rng(seed))
+    reading = Reading(folder, image_size, on_bad_image, progress, np.random.default_rng(seed), keep_copies)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, on large images and odd metadata; the limits are ours
         slides, plain = part_slides(folder, names)

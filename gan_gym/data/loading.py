@@ -51,6 +51,7 @@ def load_patches(
     seed: int = 0,
     mpp: float = Resolution.mpp,
     slide_mpp: float | None = None,
+    keep_copies: bool = False,
 ) -> Loaded:
     """Load patches from a folder, an npz file, or the embedded tissue.
 
@@ -73,6 +74,8 @@ def load_patches(
         seed: seed of that draw, and of the embedded tissue.
         mpp: micrometres per pixel of patches cut from slides.
         slide_mpp: micrometres per pixel of the full resolution of slides that do not say their own.
+        keep_copies: keep images of a folder that are exact copies of others, as generated ones may be; they
+            are left out by default, so that none is on both sides of a split.
 
     Raises:
         DataError: if the data cannot be used; one line that names what, where and the remedy.
@@ -90,7 +93,9 @@ def load_patches(
     needed = min_patches if max_patches is None else min(min_patches, max_patches)
     if source is None:
         return _embedded(max_patches or max(EMBEDDED_PATCHES, needed), size, seed)
-    loaded = _load(os.fspath(source), size, on_bad_image, progress, max_patches, seed, resolution)
+    loaded = _load(
+        os.fspath(source), size, on_bad_image, progress, max_patches, seed, resolution, keep_copies
+    )
     require_enough(loaded.report, needed, purpose)
     return loaded
 
@@ -103,6 +108,7 @@ def inspect_data(
     progress: bool = False,
     mpp: float = Resolution.mpp,
     slide_mpp: float | None = None,
+    keep_copies: bool = False,
 ) -> DataReport:
     """Report what `load_patches` would find in `source`, without asking for a batch's worth.
 
@@ -116,6 +122,7 @@ def inspect_data(
         progress: show a bar on stderr where it takes longer than two seconds.
         mpp: as in `load_patches`.
         slide_mpp: as in `load_patches`.
+        keep_copies: as in `load_patches`.
 
     Raises:
         DataError: if there is nothing to report on: a path that is missing, unreadable or empty, or an npz
@@ -124,7 +131,7 @@ def inspect_data(
     size, resolution = parse_image_size(image_size), Resolution(mpp, slide_mpp)
     if source is None:
         return _embedded(EMBEDDED_PATCHES, size, 0).report
-    return _load(os.fspath(source), size, on_bad_image, progress, None, 0, resolution).report
+    return _load(os.fspath(source), size, on_bad_image, progress, None, 0, resolution, keep_copies).report
 
 
 def _load(
@@ -135,11 +142,12 @@ def _load(
     max_patches: int | None,
     seed: int,
     resolution: Resolution,
+    keep_copies: bool,
 ) -> Loaded:
     check_exists(source)
     load: Callable[..., Loaded]
     if os.path.isdir(source):
-        load = partial(load_folder, resolution=resolution)
+        load = partial(load_folder, resolution=resolution, keep_copies=keep_copies)
     elif source.lower().endswith(".npz"):
         load = load_npz
     else:

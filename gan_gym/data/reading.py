@@ -45,6 +45,7 @@ class Reading:
     on_bad_image: OnBadImage
     progress: bool
     rng: np.random.Generator
+    keep_copies: bool
     unusable: list[Unusable] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -54,9 +55,9 @@ class Reading:
         return self.on_bad_image == "convert"
 
     def headers(self, names: list[str]) -> dict[str, tuple[int, int]]:
-        """Return the sizes of the images that look usable, copies left out."""
+        """Return the sizes of the images that look usable; copies are left out unless they are to be kept."""
         sizes: dict[str, tuple[int, int]] = {}
-        first: dict[bytes, str] = {}
+        seen: set[bytes] = set()
         copies: list[str] = []
         for name in self.bar(names, "checking images"):
             try:
@@ -64,14 +65,16 @@ class Reading:
             except BadImage as error:
                 self.refuse(name, str(error))
                 continue
-            if header.digest in first:
+            if header.digest in seen:
                 copies.append(name)
-                continue
-            first[header.digest] = name
+                if not self.keep_copies:
+                    continue
+            seen.add(header.digest)
             sizes[name] = header.size
         if copies:
+            become = "kept" if self.keep_copies else "left out"
             self.warnings.append(
-                f"exact copies of other images are left out: {len(copies)}, such as {one_line(copies[0])}"
+                f"exact copies of other images are {become}: {len(copies)}, such as {one_line(copies[0])}"
             )
         return sizes
 

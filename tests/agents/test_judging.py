@@ -52,6 +52,25 @@ def test_folders_are_compared(gan_gym_command, patch_folder, tmp_path, capsys) -
     assert "40 real, 20 generated; extractor mean colours" in shown
 
 
+def test_a_generator_that_repeats_itself_does_not_pass_for_a_few_good_patches(
+    gan_gym_command, patch_folder, tmp_path, capsys
+) -> None:
+    """Files that are equal count as often as they are there: 16 patches and 24 copies of one are 40."""
+    images = sorted((patch_folder / "one").iterdir())[:16]
+    for folder, copies in (("varied", 0), ("repeated", 24)):
+        (tmp_path / folder).mkdir()
+        for i, image in enumerate([*images, *[images[3]] * copies]):
+            shutil.copy(image, tmp_path / folder / f"{i:02}.png")
+    results = []
+    for folder in ("varied", "repeated"):
+        flags = ["--real", patch_folder, "--fake", tmp_path / folder, "--json", tmp_path / "x.json"]
+        assert gan_gym_command("evaluate", *flags) == 0
+        results.append(json.loads((tmp_path / "x.json").read_text()))
+    assert [result["kid"]["n_fake"] for result in results] == [16, 40]
+    assert results[1]["kid"]["value"] > results[0]["kid"]["value"]
+    assert "exact copies of other images are kept: 24" in capsys.readouterr().err
+
+
 def test_one_folder_of_generated_patches_a_class_is_read_with_labels(
     gan_gym_command, finished_run, patch_folder, tmp_path, capsys
 ) -> None:

@@ -222,6 +222,19 @@ def test_exact_copies_are_kept_once(tmp_path: Path, make_patches: Maker) -> None
     assert loaded.report.warnings == ("exact copies of other images are left out: 1, such as b/copy.png",)
 
 
+def test_exact_copies_are_kept_where_they_count(tmp_path: Path, make_patches: Maker) -> None:
+    """The copies of a generator that collapsed say so."""
+    paths = make_patches("a", n=4)
+    for i in range(5):
+        shutil.copy(paths[1], tmp_path / "a" / f"copy{i}.png")
+    loaded = load(tmp_path, keep_copies=True)
+    n_equal = (loaded.patches.images == loaded.patches.images[1]).flatten(1).all(1).sum()
+    assert (len(loaded.patches), int(n_equal)) == (9, 6)
+    assert loaded.report.warnings == ("exact copies of other images are kept: 5, such as a/copy0.png",)
+    assert inspect_data(tmp_path, keep_copies=True).sizes == {"24x24": 9}
+    assert inspect_data(tmp_path).sizes == {"24x24": 4}
+
+
 def test_at_most_max_patches_by_seed(tmp_path: Path, make_patches: Maker) -> None:
     make_patches(n=20)
     every = load(tmp_path).patches.images
