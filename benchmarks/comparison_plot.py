@@ -44,7 +44,8 @@ def plot(rows: Sequence[Row], summary: Summary, focus: Sequence[str], path: Path
         colours = {agent: colour_of[agent] for agent in agents}
         for axes, name in zip(panels, shown, strict=False):
             _means(axes, name, own, of, colours)
-            axes.set_yticks(range(len(agents)), agents if axes is panels[0] else [""] * len(agents))
+            names = agents if axes is panels[0] else [""] * len(agents)
+            axes.set_yticks(range(len(agents)), names, parse_math=False)
         panels[0].set_title(f"{rows[0]['env']}, {setting}", loc="left")
         _profiles(panels[-2], of, colours)
         _differences(panels[-1], own, agents, focus, colours)
@@ -94,5 +95,5 @@ def _differences(
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(agents)), [""] * len(agents))
     axes.set_ylim(-0.6, len(agents) - 0.4)
-    axes.set_xlabel(f"quality on the same instances:\n{first} minus each")
+    axes.set_xlabel(f"quality on the same instances:\n{first} minus each", parse_math=False)
     axes.grid(axis="x", alpha=0.3)

@@ -158,7 +158,8 @@ def draw(searches: Mapping[str, Course], controllers: Mapping[str, Course], env:
     axes.set_xlabel("millions of updates spent, training or search as a whole")
     axes.set_ylabel(f"quality on validation instances of {env},\nbest so far")
     axes.grid(alpha=0.3)
-    axes.legend()
+    for text in axes.legend().get_texts():
+        text.set_parse_math(False)
     figure.savefig(path, dpi=120)
 
 

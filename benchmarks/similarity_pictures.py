@@ -49,7 +49,7 @@ def _draw_auc(axes: Axes, name: str, entries: dict[str, Row], colours: dict[str,
         axes.plot(value, height, "o", color=colours[model])
     axes.set_yticks(range(len(entries)), list(reversed(list(entries))))
     axes.set_xlabel("verification AUC")
-    axes.set_title(name)
+    axes.set_title(name, parse_math=False)
 
 
 def _draw_curves(

@@ -98,7 +98,7 @@ def _mark_stages(axis: Axes, history: History, *, with_names: bool, with_counts:
             axis.axvline(rows[i].step, color="0.3", linewidth=0.8, linestyle="--")
         if with_names:
             axis.text((left + right) / 2, 1.02, rows[begin].stage, transform=axis.get_xaxis_transform(),
-                      ha="center", fontsize=9)  # fmt: skip
+                      ha="center", fontsize=9, parse_math=False)  # fmt: skip
         if with_counts:
             for i, following in pairwise([*changes, end]):
                 if following - i < _ROOM * len(rows):

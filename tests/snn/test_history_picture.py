@@ -10,10 +10,10 @@ from snn.finetuning import History, HistoryRow
 from snn.history_picture import draw_history
 
 
-def _history(n_steps: int = 40, loss: float = 0.5, auc: float | None = 0.8) -> History:
+def _history(n_steps: int = 40, loss: float = 0.5, auc: float | None = 0.8, last: str = "patches") -> History:
     rows = []
     for step in range(n_steps):
-        stage = "reconstruction" if step < n_steps // 2 else "patches"
+        stage = "reconstruction" if step < n_steps // 2 else last
         size = 900 if stage == "reconstruction" else 100 if step < 0.75 * n_steps else 500
         measured = auc if step % 10 == 0 else None
         rows.append(HistoryRow(stage, step, loss / (1 + step), measured, size))
@@ -35,6 +35,11 @@ def test_pictures_show_the_history() -> None:
 @pytest.mark.parametrize("history", [_history(1), _history(2), _history(loss=0.0), _history(auc=None)])
 def test_short_and_odd_histories_are_drawn(history: History) -> None:
     assert _pixels(history).std() > 0
+
+
+def test_names_of_stages_are_drawn_as_they_are() -> None:
+    """Between dollars matplotlib reads formulas: it refuses wrong ones."""
+    assert not np.array_equal(*(_pixels(_history(last=name)) for name in ("$x_$", "$y_$")))
 
 
 def test_an_empty_history_is_refused() -> None:
