@@ -124,11 +124,22 @@ def resize(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
     Returns:
         `(3, H, W)` uint8.
     """
-    height, width = size
-    scale = min(image.width / width, image.height / height)
-    left, top = (image.width - width * scale) / 2, (image.height - height * scale) / 2
-    box = (left, top, left + width * scale, top + height * scale)
-    return pixels(image.resize((width, height), RESAMPLING, box=box))
+    box = kept_box((image.height, image.width), size)
+    return pixels(image.resize(size[::-1], RESAMPLING, box=box))
+
+
+def kept_box(sides: tuple[int, int], size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Return left, top, right and bottom of the largest centred box of the shape of `size` within an image.
+
+    Args:
+        sides: height and width of the image.
+        size: height and width wanted.
+    """
+    scale = min(side / wanted for side, wanted in zip(sides, size, strict=True))
+    # a side that was divided and multiplied may have grown by a rounding error
+    height, width = (min(wanted * scale, side) for side, wanted in zip(sides, size, strict=True))
+    left, top = (sides[1] - width) / 2, (sides[0] - height) / 2
+    return left, top, left + width, top + height
 
 
 def pixels(image: Image.Image) -> np.ndarray:

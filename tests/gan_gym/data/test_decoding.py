@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_gym.data.decoding import BadImage, decode, read_header, resize
+from gan_gym.data.decoding import RESAMPLING, BadImage, decode, kept_box, read_header, resize
 from gan_gym.data.report import REMEDIES, Unusable
 
 RNG = np.random.default_rng(0)
@@ -203,3 +203,24 @@ def test_resizing_is_antialiased_and_keeps_the_shape() -> None:
     wide[:, 20:60] = 200  # the largest centred square
     np.testing.assert_array_equal(resize(Image.fromarray(wide), (40, 40)), np.full((3, 40, 40), 200))
     np.testing.assert_array_equal(resize(Image.fromarray(RGB), (16, 24)), RGB.transpose(2, 0, 1))
+
+
+def test_the_box_kept_lies_within_the_image_and_has_the_shape_wanted() -> None:
+    """For every side up to 640 pixels, and every size: 450 / 224 * 224 is more than 450."""
+    for wanted in (16, 28, 32, 48, 64, 96, 100, 112, 128, 176, 200, 224, 240, 256):
+        for side in range(1, 641):
+            for sides, size in (((side, side), (wanted, wanted)), ((side, 333), (wanted, 72))):
+                left, top, right, bottom = kept_box(sides, size)
+                assert 0 <= left < right <= sides[1], (sides, size)
+                assert 0 <= top < bottom <= sides[0], (sides, size)
+                assert (right - left) * size[0] == pytest.approx((bottom - top) * size[1])
+                assert left + right == pytest.approx(sides[1])
+                assert top + bottom == pytest.approx(sides[0])
+                assert min(left, top) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize(("side", "wanted"), [(450, 224), (225, 112), (500, 240), (400, 176), (448, 200)])
+def test_sides_that_rounding_makes_longer_are_resized(side: int, wanted: int) -> None:
+    image = Image.fromarray(RNG.integers(0, 256, (side, side, 3), dtype=np.uint8))
+    expected = np.asarray(image.resize((wanted, wanted), RESAMPLING)).transpose(2, 0, 1)
+    np.testing.assert_array_equal(resize(image, (wanted, wanted)), expected)
