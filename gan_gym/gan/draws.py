@@ -7,7 +7,7 @@ step draws on as if nothing had happened, and a kind that is turned on or off le
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -136,7 +136,7 @@ def _is_large(kind: _Kind) -> bool:
 
 
 def member_draws(
-    trainer: GANTrainer, side: str, n_updates: int, step: int, n_steps: int, *, large: bool
+    trainer: GANTrainer, side: str, n_updates: int, step: int, n_steps: int, names: Collection[str]
 ) -> Draws:
     """Return draws `(n_steps, n_updates, rows, ...)` of one GAN.
 
@@ -146,13 +146,14 @@ def member_draws(
         n_updates: updates in an inner step; each has streams of its own.
         step: first inner step, counted from the GAN's first.
         n_steps: inner steps.
-        large: whether the kinds that are drawn step by step are returned, or the others.
+        names: kinds that are returned.
     """
     draws: Draws = {}
     for kind in _kinds(trainer, side):
-        if _is_large(kind) == large:
+        if kind.name in names:
+            length = 1 if _is_large(kind) else CHUNK
             updates = [
-                _steps(trainer, f"{side}{update}/{kind.name}", kind, step, n_steps, 1 if large else CHUNK)
+                _steps(trainer, f"{side}{update}/{kind.name}", kind, step, n_steps, length)
                 for update in range(n_updates)
             ]
             draws |= {name: torch.stack([update[name] for update in updates], 1) for name in updates[0]}
@@ -200,21 +201,24 @@ class Tape:
         self._first = [t.n_images // t.config.batch_size for t in members]
         relativistic = any(t.loss.relativistic for t in members)
         self._n_seen = members[0].config.batch_size * (2 if side == "d" or relativistic else 1)
-        self._block = self._drawn(0, n_steps, large=False)
-        self._has_large = any(_is_large(kind) for t in members for kind in _kinds(t, side))
+        kinds = [kind for t in members for kind in _kinds(t, side)]
+        # a kind may be large for relativistic GANs alone: their G's samples are seen beside real ones
+        at_once = {kind.name for kind in kinds if not _is_large(kind)}
+        self._by_step = {kind.name for kind in kinds} - at_once
+        self._block = self._drawn(0, n_steps, at_once)
         self._step, self._large = -1, Draws()
 
     def __call__(self, step: int, update: int = 0) -> Draws:
         """Return the draws `(*lead, rows, ...)` of an update, counted from the block's first step."""
-        if self._has_large and step != self._step:
-            self._step, self._large = step, self._drawn(step, 1, large=True)
+        if self._by_step and step != self._step:
+            self._step, self._large = step, self._drawn(step, 1, self._by_step)
         return {name: draw[step, update] for name, draw in self._block.items()} | {
             name: draw[0, update] for name, draw in self._large.items()
         }
 
-    def _drawn(self, step: int, n_steps: int, *, large: bool) -> Draws:
+    def _drawn(self, step: int, n_steps: int, names: Collection[str]) -> Draws:
         rows = [
-            member_draws(t, self._side, n, first + step, n_steps, large=large)
+            member_draws(t, self._side, n, first + step, n_steps, names)
             for t, n, first in zip(self._members, self._n_updates, self._first, strict=True)
         ]
         draws = rows[0] if len(rows) == 1 else self._stacked(rows)

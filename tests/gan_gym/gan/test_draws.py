@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gan_gym.data.sampler import PatchSampler
 from gan_gym.gan import GANTrainer, Settings, TrainerConfig, build_networks
-from gan_gym.gan.draws import CHUNK, Draws, Tape, take
+from gan_gym.gan.draws import CHUNK, LARGE, Draws, Tape, take
 
 MakeTrainer = Callable[..., GANTrainer]
 LIVE = {"instance_noise": 0.1, "augment_p": 0.5}
@@ -90,6 +90,23 @@ def test_members_draw_what_they_draw_alone_and_gaps_change_nothing(make_trainer:
     together = Tape(members, "d", n_updates, 3, device)(2, 1)
     alone = Tape(members[1:2], "d", [2], 3, device)(2, 1)
     assert all(torch.equal(together[name][1], alone[name]) for name in alone)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_is_large_for_one_member_alone_reaches_all(make_trainer: MakeTrainer, order: int) -> None:
+    """A chunk of noise on 3,000 points is, for a relativistic GAN: D sees real points in G's updates too."""
+    kinds = (("least_squares", 0), ("relativistic", 1))[::order]
+    members = [make_trainer(loss, seed, batch_size=3000, instance_noise=0.1) for loss, seed in kinds]
+    members[0].n_images = 3000 * (CHUNK - 1)  # over the end of a chunk
+    large = [CHUNK * (2 if t.loss.relativistic else 1) * 3000 * 2 > LARGE for t in members]
+    assert sorted(large) == [False, True]
+    together = Tape(members, "g", [1, 1], 3, members[0].device)
+    for i, trainer in enumerate(members):
+        alone = Tape([trainer], "g", [1], 3, trainer.device)
+        for step in (1, 2):
+            own = alone(step)["noise"]
+            assert bool(own.any(1).all())
+            assert torch.equal(together(step)["noise"][i][-len(own) :], own)
 
 
 def test_a_source_needs_only_batches(make_trainer: MakeTrainer) -> None:
