@@ -66,6 +66,10 @@ class GANVectorEnv(VectorEnv[Array, Array, NDArray[Any]]):
         """Kept between env steps: of all GANs, and of those that went on when others started anew."""
         self._said_fallback = False
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy or a pickle is made of: all but the populations, which are made anew."""
+        return {**self.__dict__, "_populations": {}}
+
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Array, dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -77,14 +77,19 @@ class FlatModule:
             parameter.data = view
             parameter.requires_grad_(trainable)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state of a copy or a pickle, which holds the parameters apart from the vector."""
+        self.__dict__.update(state)
+        self._lie_in(self.vector.detach(), self.vector.requires_grad)
+
     @classmethod
-    def stacked(cls, networks: Sequence[FlatModule]) -> Self:
+    def stacked(cls, networks: Sequence[Self]) -> Self:
         """Return networks of one architecture as one: parameters `(n, *shape)` that lie in a vector `(n, P)`.
 
         Its layers must take such parameters (`gan.layers`). The networks are copied and stay as they are.
         """
         first = networks[0]
-        stack = cls(copy.deepcopy(first.module), first.autocast, trainable=False)
+        stack = copy.deepcopy(first)
         stack._lie_in(
             torch.stack([network.vector.detach() for network in networks]), first.vector.requires_grad
         )

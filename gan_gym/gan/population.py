@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Never
 
 import torch
 from torch import Tensor
@@ -112,6 +112,14 @@ class Population:
         self._averages = list(zip(*pair, strict=True))
         self._axis = len(self.lead)
         self._joint: bool = getattr(first.d.module, "joint", True)
+
+    def __getstate__(self) -> Never:
+        """Refuse to be copied or pickled.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError("a population cannot be copied or pickled; copy its members and make another of them")
 
     def fits(self, members: Sequence[GANTrainer]) -> bool:
         """Return whether this population can train these GANs, which can be batched."""

@@ -163,6 +163,10 @@ class GANTrainer:
     def _population(self) -> Population:
         return Population([self])
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy or a pickle is made of: all but the population that trains it."""
+        return {name: value for name, value in self.__dict__.items() if name != "_population"}
+
     def latents(self, n: int, rng: torch.Generator) -> Tensor:
         """Draw `(n, z_dim)` latents, on the CPU."""
         return torch.randn(n, self.z_dim, generator=rng)
