@@ -133,7 +133,8 @@ class Population:
             n_steps: inner steps.
 
         Raises:
-            ValueError: if `n_steps` is below 1, or a `reward_weight` is above 0 without a `similarity`.
+            ValueError: if `n_steps` is below 1, a `reward_weight` is above 0 without a `similarity`, or a
+                discriminator does not return one logit a sample.
         """
         if n_steps < 1:
             raise ValueError(f"n_steps is {n_steps}; give a whole number >= 1")
@@ -236,7 +237,7 @@ class Population:
             pair = self._scores(self._seen(torch.cat([inputs["real"], x_fake], self._axis), inputs))
             real, fake = pair.chunk(2, -1)
         else:
-            fake = self.d(self._seen(x_fake, inputs))
+            fake = self._score(self._seen(x_fake, inputs))
         loss = self._loss(inputs, lambda name: LOSSES[name].g_loss(fake, real))
         gradient = self.g.network.differentiate(loss.sum())
         self.g.step(gradient, inputs["lr"], inputs["beta1"], self.config.beta2)
@@ -255,8 +256,19 @@ class Population:
     def _scores(self, seen: Tensor) -> Tensor:
         """Score real and fake, the halves of `seen`: together, or apart where batch statistics would mix."""
         if self._joint:
-            return self.d(seen)
-        return torch.cat([self.d(half) for half in seen.chunk(2, self._axis)], -1)
+            return self._score(seen)
+        return torch.cat([self._score(half) for half in seen.chunk(2, self._axis)], -1)
+
+    def _score(self, x: Tensor) -> Tensor:
+        """Score samples; logits that are not one a sample are refused."""
+        logits, wanted = self.d(x), x.shape[: self._axis + 1]
+        if logits.shape != wanted:
+            raise ValueError(
+                f"the discriminator returns logits of shape {tuple(logits.shape)} for samples of shape "
+                f"{tuple(x.shape)}; return {tuple(wanted)}, one logit a sample, for example by "
+                f"`.flatten({self._axis + 1}).mean({self._axis + 1})`"
+            )
+        return logits
 
     def _loss(self, inputs: Draws, compute: Callable[[str], Tensor]) -> Tensor:
         """Return each GAN's loss under its own, `(*lead)`."""
@@ -275,9 +287,9 @@ class Population:
             real_slopes, fake_slopes = slopes.chunk(2, -1)
             penalty = inputs["r1"] * real_slopes.mean(-1) + inputs["r2"] * fake_slopes.mean(-1)
         elif "r1" in inputs:
-            penalty = inputs["r1"] * self._slopes(real, self.d).square().sum(-1).mean(-1)
+            penalty = inputs["r1"] * self._slopes(real, self._score).square().sum(-1).mean(-1)
         if "gradient_penalty" in inputs:
-            slopes = self._slopes(torch.lerp(real, fake, inputs["mix"].to(real.dtype)), self.d)
+            slopes = self._slopes(torch.lerp(real, fake, inputs["mix"].to(real.dtype)), self._score)
             penalty = penalty + inputs["gradient_penalty"] * (slopes.norm(dim=-1) - 1).square().mean(-1)
         return penalty
 

@@ -154,7 +154,8 @@ class GANTrainer:
         """Do `n_steps` inner steps and return their statistics.
 
         Raises:
-            ValueError: if `n_steps` is below 1, or `reward_weight` is above 0 without a `similarity`.
+            ValueError: if `n_steps` is below 1, `reward_weight` is above 0 without a `similarity`, or the
+                discriminator does not return one logit a sample.
         """
         (statistics,) = self._population.train([self], n_steps)
         return statistics

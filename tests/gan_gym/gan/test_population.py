@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -126,6 +127,44 @@ class _PlainDiscriminator(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         scores: torch.Tensor = self.layers(x)
         return scores.squeeze(1)
+
+
+class _Shaped(nn.Module):
+    """A discriminator whose logits have more axes than one a sample."""
+
+    def __init__(self, module: nn.Module, axes: tuple[int, ...], joint: bool) -> None:
+        super().__init__()
+        self.module, self.axes, self.joint, self.stackable = module, axes, joint, True
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.module(x)
+        return scores.view(*scores.shape, *self.axes)
+
+
+@pytest.mark.parametrize("joint", [True, False])
+@pytest.mark.parametrize("axes", [(1,), (1, 1, 1)])
+@pytest.mark.parametrize("n", [1, 2])
+def test_logits_that_are_not_one_a_sample_are_refused(
+    make_trainer: MakeTrainer, n: int, axes: tuple[int, ...], joint: bool
+) -> None:
+    members = [make_trainer(seed=seed) for seed in range(n)]
+    for trainer in members:
+        trainer.d.module = _Shaped(trainer.d.module, axes, joint)
+    lead, n_rows = ([n] if n > 1 else []), 16 if joint else 8
+    shape = re.escape(", ".join(str(side) for side in [*lead, n_rows, *axes]))
+    with pytest.raises(ValueError, match=rf"logits of shape \({shape},?\).* one logit a sample.*flatten"):
+        train_together(members, 1)
+
+
+@pytest.mark.parametrize("loss", ["hinge", "relativistic", "wgan_gp"])
+def test_the_remedy_for_logits_of_many_axes_is_right(make_trainer: MakeTrainer, loss: str) -> None:
+    class Remedied(_Shaped):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x).flatten(1).mean(1)
+
+    plain, remedied = (make_trainer(loss, r1_gamma=0.1) for _ in range(2))
+    remedied.d.module = Remedied(remedied.d.module, (1, 1, 1), joint=True)
+    assert remedied.train(5) == plain.train(5)
 
 
 def _refused(make: MakeTrainer) -> dict[str, list[GANTrainer]]:
