@@ -47,10 +47,15 @@ def laid_out(x: Tensor) -> Tensor:
 class FlatModule:
     """Wrap a module so that its parameters are views of one vector.
 
+    Parameters that ask for no gradient are frozen: they stay as they are, as buffers do.
+
     Args:
         module: a network on its final device; its parameters must share one floating dtype.
         autocast: what matrix products and convolutions are computed in; `None` for the weights' own dtype.
         trainable: whether gradients are wanted; off for averaged copies.
+
+    Raises:
+        ValueError: if all parameters are frozen.
     """
 
     def __init__(
@@ -61,8 +66,15 @@ class FlatModule:
         trainable: bool = True,
     ) -> None:
         self.module, self.autocast = module, autocast
-        self.parameters = list(module.parameters())
-        self.buffers = list(module.buffers())
+        named = dict(module.named_parameters())
+        self._frozen = {name: parameter for name, parameter in named.items() if not parameter.requires_grad}
+        self.parameters = [parameter for name, parameter in named.items() if name not in self._frozen]
+        if not self.parameters:
+            raise ValueError(
+                f"no parameter of {type(module).__name__} asks for a gradient; call `requires_grad_()` on "
+                "what is to be trained"
+            )
+        self.buffers = [*module.buffers(), *self._frozen.values()]
         self.shapes = [parameter.shape for parameter in self.parameters]
         first = self.parameters[0]
         n = sum(shape.numel() for shape in self.shapes)
@@ -112,14 +124,14 @@ class FlatModule:
         return joined(parts, self.shapes)
 
     @cached_property
-    def architecture(self) -> tuple[str, list[torch.Size]]:
-        """What two networks must share to be one function of their parameters: layers and shapes."""
-        return repr(self.module), self.shapes
+    def architecture(self) -> tuple[str, list[torch.Size], list[str]]:
+        """What two networks must share to be one function of their parameters: layers, shapes, the frozen."""
+        return repr(self.module), self.shapes, list(self._frozen)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the parameter vector and the module's buffers by name, not copied."""
-        buffers = {f"buffer.{name}": buffer for name, buffer in self.module.named_buffers()}
-        return {"vector": self.vector.detach(), **buffers}
+        """Return the parameter vector, and buffers and frozen parameters by name, not copied."""
+        buffers = {**dict(self.module.named_buffers()), **self._frozen}
+        return {"vector": self.vector.detach(), **{f"buffer.{name}": own for name, own in buffers.items()}}
 
     def copied(self) -> dict[str, Tensor]:
         """Return copies of `tensors`."""
