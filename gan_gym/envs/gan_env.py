@@ -293,12 +293,17 @@ class GANEnv(gym.Env[Array, Array]):
         return self.finish(self.score())
 
     def turn(self, action: Array) -> None:
-        """Turn the knobs: the first part of a step, before the GAN is trained."""
+        """Turn the knobs: the first part of a step, before the GAN is trained; raises as `step` does."""
         statistics, episode = self.trainer.statistics, self._episode
+        self.set_knobs(self.turned(action))
+        episode.previous, episode.last_action = statistics, np.array(action, np.float32)
+
+    def turned(self, action: Array) -> dict[str, float]:
+        """Return the values to which an action would turn the knobs; raises as `step` does."""
+        values, episode = self._knob_values(), self._episode
         if episode.end:
             raise gym.error.ResetNeeded(f"the episode has ended ({episode.end}); call reset()")
-        self.set_knobs(gan_gym.knobs.apply(self.knobs, self._knob_values(), action))
-        episode.previous, episode.last_action = statistics, np.array(action, np.float32)
+        return gan_gym.knobs.apply(self.knobs, values, action)
 
     def score(self) -> Score:
         """Score the GAN as it is."""

@@ -128,8 +128,17 @@ class GANVectorEnv(VectorEnv[Array, Array, NDArray[Any]]):
         Returns:
             Observations `(n, rows)`, rewards `(n,)`, ends `(n,)` and one info an environment; zeros and an
             empty info where the mask is off.
+
+        Raises:
+            ValueError: if there is not one action an environment, or one is not in the action space; nothing
+                has changed then.
+            gymnasium.error.ResetNeeded: before the first reset, and if an episode has ended; nor then.
         """
+        if len(actions) != self.num_envs:
+            raise ValueError(f"{len(actions)} actions for {self.num_envs} environments; give one for each")
         chosen = np.flatnonzero(np.ones(self.num_envs, np.bool_) if mask is None else mask)
+        for i in chosen:
+            self.envs[i].turned(actions[i])  # raises before the first knob is turned
         for i in chosen:
             self.envs[i].turn(actions[i])
         envs = [self.envs[i] for i in chosen]

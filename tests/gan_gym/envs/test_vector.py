@@ -102,6 +102,41 @@ def test_partial_step_moves_the_others_not() -> None:
     assert not terminated.any()
 
 
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda actions: actions * [[1], [1], [np.nan]], "leaves"),
+        (lambda actions: np.add(actions, [[0], [0], [2]]), "leaves"),
+        (lambda actions: actions[:2], "2 actions for 3"),
+        (lambda actions: [*actions[:2], actions[2][:1]], "shape"),
+    ],
+)
+def test_a_wrong_action_changes_nothing(change: Callable[[np.ndarray], Any], complaint: str) -> None:
+    population, twin = _population(), _population()
+    for vector in (population, twin):
+        vector.reset(seed=0)
+        vector.step(_actions(N, 1)[0])
+    with pytest.raises(ValueError, match=complaint):
+        population.step(change(_actions(N, 2)[1]))
+    for env, other in zip(population.envs, twin.envs, strict=True):
+        assert env.snapshot().values == other.snapshot().values
+    results = [vector.step(_actions(N, 2)[1]) for vector in (population, twin)]
+    assert all(
+        np.array_equal(left, right) for left, right in zip(results[0][:4], results[1][:4], strict=True)
+    )
+
+
+def test_an_ended_episode_is_refused_before_the_others_move() -> None:
+    population = _population(episode_steps=1)
+    population.reset(seed=0)
+    actions = _actions(N, 1)[0]
+    population.step_envs(actions, np.array([False, False, True]))
+    before = population.call("snapshot")
+    with pytest.raises(gym.error.ResetNeeded, match="budget"):
+        population.step_envs(actions)
+    assert [env.snapshot().values for env in population.envs] == [snapshot.values for snapshot in before]
+
+
 def test_a_diverged_member_ends_alone_and_starts_anew() -> None:
     population = _population()
     population.reset(seed=0)
