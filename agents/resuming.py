@@ -80,7 +80,7 @@ def load_run_state(run: Path, env: GANEnv, seed: int) -> RunState | None:
             kept = {n.removeprefix(_GOOD): t for n, t in tensors.items() if n.startswith(_GOOD)}
             good = Snapshot(kept, values["good"])
         state = RunState(Snapshot(own, values["env"]), values["n_rows"], good, values["extra"])
-        env.reset(seed=seed, options={"snapshot": state.snapshot})
+        env.reset(options={"snapshot": state.snapshot})  # its generator, not the seed's
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"the checkpoints in {run / CHECKPOINTS} were written by another version ({error!r}); "

@@ -117,7 +117,7 @@ class GANEnv(gym.Env[Array, Array]):
     `"inside"`, `"edge"`, `"outside"` and `"unseen_losses"` are tests nearer to and further from it
     (`gan_gym.instances`); no seed is in two.
     `reset(options={"g_lr": 1e-3})` sets any setting of the table above; `reset(options={"snapshot":
-    snapshot})` continues from a snapshot.
+    snapshot})` continues from a snapshot, and with a `seed` draws the instances after it by that.
 
     ## Episode End
     `terminated=True` with `info["end"]`: `"budget"` after `episode_steps` env steps (the budget is part of
@@ -227,17 +227,19 @@ class GANEnv(gym.Env[Array, Array]):
         Args:
             seed: seed of the generator that draws instances; `None` continues it.
             options: starting values of settings by name; with `"snapshot"` among them, the GAN of that
-                snapshot (and the generator's state then) instead of a new one.
+                snapshot instead of a new one. The generator is then the snapshot's, too, unless a seed is
+                given: later resets follow the seed.
 
         Raises:
             ValueError: if an option is unknown or out of range.
         """
-        super().reset(seed=seed)
         options = dict(options or {})
         snapshot = options.pop("snapshot", None)
         settings = gan_gym.instances.check_options(options)
         if snapshot is not None:
             self.restore(snapshot)
+        super().reset(seed=seed)  # last, so that a seed stands where the snapshot brought a generator
+        if snapshot is not None:
             self.set_knobs(settings)
             return self.current()
         ratios = {k.name: DEFAULT_UPDATE_RATIO for k in self.knobs if k.name.endswith("_update_ratio")}

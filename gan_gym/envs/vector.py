@@ -78,6 +78,7 @@ class GANVectorEnv(VectorEnv[Array, Array, NDArray[Any]]):
         Args:
             seed: one seed an environment, or `s` for `s`, `s + 1`, ...; `None` continues their generators.
             options: as in `GANEnv.reset`; `"reset_mask"`, `(n,)` bools, leaves the others where they are.
+                After a `"snapshot"`, later episodes differ only if seeds are given.
 
         Raises:
             ValueError: if the seeds or the mask are not one an environment, or an option is wrong.

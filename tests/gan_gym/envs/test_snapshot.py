@@ -98,6 +98,25 @@ def test_options_beside_a_snapshot_are_set(make: Make) -> None:
     assert (info["g_lr"], info["r1_gamma"], info["env_step"]) == (5e-4, 2.0, 1)
 
 
+def test_a_seed_beside_a_snapshot_draws_the_instances_after_it(make: Make) -> None:
+    env, other = (make(instances="train", episode_steps=2) for _ in range(2))
+    env.reset(seed=0)
+    _continue(env, 1)
+    snapshot = env.snapshot()
+    own = env.reset()[1]["instance_seed"]
+    followers = []
+    for seed in (5, 5, 6, None):
+        info = env.reset(seed=seed, options={"snapshot": snapshot})[1]
+        assert (info["env_step"], info["instance_seed"]) == (
+            1,
+            snapshot.values["episode"]["instance"]["seed"],
+        )
+        followers.append(env.reset()[1]["instance_seed"])
+    expected = [other.reset(seed=seed)[1]["instance_seed"] for seed in (5, 5, 6)]
+    assert followers == [*expected, own]
+    assert len(set(followers)) == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

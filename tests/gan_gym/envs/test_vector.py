@@ -160,6 +160,9 @@ def test_options_and_snapshots_reach_every_member() -> None:
     observations, info = population.reset(options={"snapshot": snapshot})
     assert len(set(info["instance_seed"].tolist())) == 1
     assert (observations == observations[0]).all()
+    observations, _ = population.reset(seed=[1, 2, 3], options={"snapshot": snapshot})
+    assert (observations == observations[0]).all()
+    assert len(set(population.reset()[1]["instance_seed"].tolist())) == N
 
 
 def test_renders_one_frame_a_member() -> None:
