@@ -332,7 +332,11 @@ class GANEnv(gym.Env[Array, Array]):
         return observation, sum(episode.reward_terms.values()), bool(episode.end), False, info
 
     def current(self) -> tuple[Array, dict[str, Any]]:
-        """Return the observation and info of the present state."""
+        """Return the observation and info of the present state.
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first reset.
+        """
         return self._observation(), self._info()
 
     def set_knobs(self, values: Mapping[str, float]) -> None:
@@ -360,9 +364,9 @@ class GANEnv(gym.Env[Array, Array]):
         return 1 - self._episode.n_steps / self.episode_steps
 
     def _observation(self) -> Array:
-        episode = self._episode
+        trainer, episode = self.trainer, self._episode
         signals = Signals(
-            statistics=self.trainer.statistics,
+            statistics=trainer.statistics,
             previous=episode.previous,
             loss=LOSSES[episode.instance.loss],
             similarity=as_row(episode.similarity),

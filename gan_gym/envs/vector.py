@@ -71,7 +71,7 @@ class GANVectorEnv(VectorEnv[Array, Array, NDArray[Any]]):
         return {**self.__dict__, "_populations": {}}
 
     def reset(
-        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Array, dict[str, Any]]:
         """Start GANs anew.
 
@@ -82,12 +82,13 @@ class GANVectorEnv(VectorEnv[Array, Array, NDArray[Any]]):
 
         Raises:
             ValueError: if the seeds or the mask are not one an environment, or an option is wrong.
+            gymnasium.error.ResetNeeded: if the mask leaves out an environment that was never reset; nothing
+                has changed then.
         """
-        seeds = (
-            seed
-            if isinstance(seed, list)
-            else [None if seed is None else seed + i for i in range(self.num_envs)]
-        )
+        if seed is None or isinstance(seed, int):
+            seeds = [None if seed is None else seed + i for i in range(self.num_envs)]
+        else:
+            seeds = list(seed)
         if len(seeds) != self.num_envs:
             raise ValueError(
                 f"seed names {len(seeds)} seeds for {self.num_envs} environments; give one for each"
@@ -96,6 +97,7 @@ class GANVectorEnv(VectorEnv[Array, Array, NDArray[Any]]):
         mask = np.asarray(options.pop("reset_mask", np.ones(self.num_envs, np.bool_)))
         if mask.shape != (self.num_envs,) or mask.dtype != np.bool_:
             raise ValueError(f"reset_mask is {mask.dtype} of shape {mask.shape}; give {self.num_envs} bools")
+        kept = {i: env.current() for i, env in enumerate(self.envs) if not mask[i]}
         observations = np.zeros(self._shape, np.float32)
         infos: dict[str, Any] = {}
         for i, (env, own_seed) in enumerate(zip(self.envs, seeds, strict=True)):
@@ -104,7 +106,7 @@ class GANVectorEnv(VectorEnv[Array, Array, NDArray[Any]]):
                 observations[i], info = env.reset(seed=own_seed, options=options)
                 self._ended[i] = False
             else:
-                observations[i], info = env.current()
+                observations[i], info = kept[i]
             infos = self._add_info(infos, info, i)
         return observations, infos
 
@@ -186,6 +188,28 @@ class GANVectorEnv(VectorEnv[Array, Array, NDArray[Any]]):
         """Call a method, or read an attribute, of every environment."""
         values = [getattr(env, name) for env in self.envs]
         return tuple(value(*args, **kwargs) if callable(value) else value for value in values)
+
+    def get_attr(self, name: str) -> tuple[Any, ...]:
+        """Read an attribute of every environment; a method is called, as by Gymnasium's own vectors."""
+        return self.call(name)
+
+    def set_attr(self, name: str, values: list[Any] | tuple[Any, ...] | Any) -> None:
+        """Set an attribute of every environment.
+
+        Args:
+            name: of the attribute.
+            values: a list or tuple of one value an environment, or one value for all.
+
+        Raises:
+            ValueError: if a list or tuple has another length.
+        """
+        own = values if isinstance(values, list | tuple) else [values] * self.num_envs
+        if len(own) != self.num_envs:
+            raise ValueError(
+                f"{len(own)} values of {name} for {self.num_envs} environments; give one for each"
+            )
+        for env, value in zip(self.envs, own, strict=True):
+            setattr(env, name, value)
 
 
 class HistoGANVectorEnv(GANVectorEnv):

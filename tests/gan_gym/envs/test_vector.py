@@ -68,7 +68,9 @@ def test_one_seed_is_counted_up(make: Make) -> None:
     population = _population()
     counted, _ = population.reset(seed=5)
     listed, info = population.reset(seed=[5, 6, 7])
+    tupled, _ = population.reset(seed=(5, 6, 7))
     assert np.array_equal(counted, listed)
+    assert np.array_equal(counted, tupled)
     expected = [make(batch_size=8).reset(seed=5 + i)[1]["instance_seed"] for i in range(N)]
     assert info["instance_seed"].tolist() == expected
 
@@ -182,10 +184,41 @@ def test_call_reaches_every_member() -> None:
     assert population.call("inner_steps") == (2,) * N
 
 
+def test_attributes_are_read_and_set_as_of_gymnasiums_own_vectors() -> None:
+    """`knobs` is a tuple itself: `get_attr` gives one an environment, and a list sets one an environment."""
+    arguments = {**SMALL, "num_envs": N}
+    singles = gym.make_vec("GridGAN-v0", vectorization_mode="sync", **arguments)
+    for vector in (_population(), singles):
+        vector.set_attr("inner_steps", 5)
+        assert vector.get_attr("inner_steps") == (5, 5, 5)
+        vector.set_attr("inner_steps", [3, 3, 4])
+        assert vector.get_attr("inner_steps") == (3, 3, 4)
+        assert (
+            vector.get_attr("knobs")
+            == vector.call("knobs")
+            == (vector.envs[0].get_wrapper_attr("knobs"),) * N
+        )
+        with pytest.raises(ValueError, match=r"2.* values .* 3 environments"):
+            vector.set_attr("inner_steps", (1, 2))
+        with pytest.raises(AttributeError, match="n_inner"):
+            vector.get_attr("n_inner")
+    singles.close()
+
+
+@pytest.mark.parametrize("mask", [[True, True, False], [False, True, True]])
+def test_environments_that_were_never_reset_cannot_be_left_out(mask: list[bool]) -> None:
+    population = _population()
+    with pytest.raises(gym.error.ResetNeeded, match="call reset"):
+        population.reset(seed=0, options={"reset_mask": np.array(mask)})
+    with pytest.raises(gym.error.ResetNeeded, match="call reset"):
+        population.envs[1].current()
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
         ({"seed": [1, 2]}, "seed names 2 seeds"),
+        ({"seed": (1, 2, 3, 4)}, "seed names 4 seeds"),
         ({"options": {"reset_mask": np.array([True])}}, "reset_mask"),
         ({"options": {"reset_mask": [0, 1, 1]}}, "reset_mask"),
         ({"options": {"g_lrr": 1}}, "did you mean 'g_lr'"),
