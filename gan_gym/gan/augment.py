@@ -1,8 +1,12 @@
-"""Differentiable augmentation of all D sees (Zhao et al. 2020, DiffAugment, arXiv 2006.10738).
+"""Differentiable augmentation of all D sees, after DiffAugment (Zhao et al. 2020, arXiv 2006.10738).
 
 Each sample is augmented with probability p, so that p is a knob as in StyleGAN2-ADA (arXiv 2006.06676).
 Patches are shifted, darkened or brightened, have their contrast changed and a square cut out; points in the
 plane are turned by quarter turns, the one augmentation of a point that does not blur its mode.
+
+Besides p, four things are not DiffAugment's: saturation is left alone; contrast is changed around the mean
+before the brightness was, so that it scales the change of brightness too; the square lies within the patch,
+where DiffAugment lets the patch's edges cut it; and DiffAugment knows no points.
 """
 
 from __future__ import annotations
@@ -20,8 +24,17 @@ CUTOUT = 1 / 2
 
 
 def draw_augmentation(shape: tuple[int, ...], rng: torch.Generator) -> dict[str, Tensor]:
-    """Draw what happens to samples `(N, ...)`: `chosen` `(N,)` in [0, 1), and `turns` or `moves` `(N, k)`."""
-    n = shape[0]
+    """Draw what happens to samples `(N, ...)`: `chosen` `(N,)` in [0, 1), and `turns` or `moves` `(N, k)`.
+
+    Raises:
+        ValueError: if the samples are neither patches nor points in the plane.
+    """
+    n, *sample = shape
+    if len(sample) != 3 and sample != [2]:
+        raise ValueError(
+            f"samples of shape {tuple(sample)} cannot be augmented, only patches (C, H, W) and points (2,); "
+            "set augment_p to 0"
+        )
     chosen = torch.rand(n, generator=rng)
     if len(shape) == 2:
         return {"chosen": chosen, "turns": torch.randint(4, (n, 1), generator=rng)}

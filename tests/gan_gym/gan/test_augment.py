@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import math
+import re
+
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from gan_gym.gan import GANTrainer, Settings
 from gan_gym.gan.augment import augmented, draw_augmentation
 
 
@@ -72,3 +76,41 @@ def test_a_quarter_of_each_patch_is_cut_out() -> None:
     cut = (augmented == 0).all(1).float().mean((1, 2))
     assert bool((cut >= 0.25).all())  # the square, and what was shifted in
     assert bool((cut <= 0.25 + 2 / 8).all())
+
+
+@pytest.mark.parametrize("shape", [(1,), (3,), (8, 8)])
+def test_samples_that_cannot_be_augmented_are_refused(shape: tuple[int, ...]) -> None:
+    class Source:
+        def __init__(self) -> None:
+            self.shape = shape
+
+        def batch(self, n: int, rng: torch.Generator) -> Tensor:
+            return torch.randn(n, *shape, generator=rng)
+
+    n = math.prod(shape)
+    generator = nn.Sequential(nn.Linear(4, n), nn.Unflatten(1, shape))
+    generator.z_dim = 4  # type: ignore[assignment]
+    discriminator = nn.Sequential(nn.Flatten(), nn.Linear(n, 1), nn.Flatten(0))
+    trainer = GANTrainer(generator, discriminator, Source(), settings=Settings(augment_p=0.5))
+    before, _ = trainer.state()
+    with pytest.raises(ValueError, match=rf"shape {re.escape(str(shape))} cannot be .* set augment_p to 0"):
+        trainer.train(1)
+    assert all(torch.equal(before[name], tensor) for name, tensor in trainer.state()[0].items())
+    trainer.settings = Settings()
+    trainer.train(1)
+
+
+def test_it_differs_from_diffaugment_as_the_docstring_says() -> None:
+    """Against DiffAugment's formulas, arXiv 2006.10738: brightness, then contrast around the mean of that."""
+    x = torch.rand(4, 3, 16, 16, generator=_rng(1)) * 2 - 1
+    moves = torch.rand(4, 6, generator=_rng(2))
+    moves[:, 2:4] = 0.5  # no shift
+    ours = augmented(x, torch.tensor(1.0), {"chosen": torch.zeros(4), "moves": moves})
+    brightness, contrast = (moves[:, i].view(-1, 1, 1, 1) for i in (0, 1))
+    brighter = x + (brightness - 0.5)
+    mean = brighter.mean((1, 2, 3), keepdim=True)
+    theirs = (brighter - mean) * (contrast + 0.5) + mean
+    kept = ours != 0
+    difference = ((brightness - 0.5) * (contrast - 0.5)).expand_as(x)
+    torch.testing.assert_close((ours - theirs)[kept], difference[kept])
+    assert (~kept).all(1).sum((1, 2)).tolist() == [64] * 4  # the whole square of 8 x 8
