@@ -67,7 +67,7 @@ def to_table(summary: Summary, rows: Sequence[Row]) -> str:
     start = f"as {recipe['imitated']}" if recipe["imitated"] else "at random"
     sections = [
         f"{ALGO.upper()} that begins {start}, {recipe['total_timesteps']:,} env steps in {TRAINED_IN}, "
-        f"seeds: {first['n_seeds']}; {first['n_instances']} {INSTANCES} instances in {len(summary) - 1} "
+        f"{first['n_instances']} {INSTANCES} instances in {len(summary) - 1} "
         "environments, none met in training. Signed figures are mean differences to the full controller on "
         "the same instances, with 95 % intervals over instances and seeds; failed runs and %HQ in percent.\n"
     ]
@@ -91,7 +91,7 @@ def _differences(summary: Summary, names: Sequence[str]) -> str:
 
 def _details(own: dict[str, dict[str, Any]]) -> str:
     labels = [METRICS[name].label for name in SHOWN]
-    head = ["variant", "quality", *(f"{label}, minus full" for label in labels), "failed"]
+    head = ["variant", "seeds", "quality", *(f"{label}, minus full" for label in labels), "failed"]
     lines = []
     for name, figures in own.items():
         changes = [
@@ -99,7 +99,8 @@ def _details(own: dict[str, dict[str, Any]]) -> str:
             for metric in SHOWN
         ]
         quality = _text(figures["final_quality"]["mean"], "mean")
-        lines.append([name, quality, *changes, _text(figures["failed"], "mean", percent=True)])
+        seeds = str(figures["n_seeds"])
+        lines.append([name, seeds, quality, *changes, _text(figures["failed"], "mean", percent=True)])
     return _markdown(head, lines)
 
 
