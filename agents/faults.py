@@ -37,7 +37,7 @@ def message_for_user(error: Exception) -> str | None:
     if isinstance(error, MemoryError) or any(sign in f"{type(error)} {error}" for sign in _NO_MEMORY):
         return "out of memory; lower --batch_size or --image_size, or free some (runs continue with --resume)"
     if isinstance(error, ImportError):
-        return f"{error}; the installation is not complete; install gan-gym again, with all it needs"
+        return f"{error}; the installation is not complete; in the project's folder: pip install ."
     return None
 
 
