@@ -13,7 +13,6 @@ from gan_gym.names import lookup
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
-    from stable_baselines3.common.noise import NormalActionNoise
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,17 @@ class Algorithm:
             ) from error
         algorithm: type[BaseAlgorithm] = getattr(module, self.class_name)
         return algorithm
+
+    def exploration(self, n_knobs: int) -> dict[str, Any]:
+        """Return the constructor's arguments by which it explores, beside its defaults.
+
+        The noise is drawn from NumPy's global state.
+        """
+        from stable_baselines3.common.noise import NormalActionNoise
+
+        if self.action_noise is None:
+            return {}
+        return {"action_noise": NormalActionNoise(np.zeros(n_knobs), np.full(n_knobs, self.action_noise))}
 
 
 _SB3, _CONTRIB = "stable_baselines3", "sb3_contrib"
@@ -117,13 +127,6 @@ ALGOS: dict[str, Algorithm] = {
     ),
 }
 """Algorithms by name."""
-
-
-def exploration(std: float, n_knobs: int) -> NormalActionNoise:
-    """Return the noise on actions by which a deterministic policy explores; drawn by NumPy's global state."""
-    from stable_baselines3.common.noise import NormalActionNoise
-
-    return NormalActionNoise(np.zeros(n_knobs), np.full(n_knobs, std))
 
 
 def find(name: str) -> Algorithm:

@@ -22,7 +22,7 @@ import gan_gym
 from agents import config
 from agents.faults import message_for_user
 from agents.stopping import EXIT_RESUMABLE, Interruptible
-from gan_gym.names import unknown
+from gan_gym.names import one_line, unknown
 
 EXIT_FAULT = 1
 EXIT_WRONG_INPUT = 2
@@ -162,9 +162,7 @@ def _warnings_in_one_line() -> Iterator[None]:
 
 def _one_line(text: str) -> str:
     """Join the lines of a text, and escape what a terminal would act on."""
-    joined = " ".join(text.split())
-    readable = joined.encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in readable)
+    return one_line(" ".join(text.split()))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from agents.algorithms import exploration, find
+from agents.algorithms import find
 from agents.controller import CLIP, Controller, policy_arguments
 from agents.environments import discrete_actions
 from agents.random_state import isolated_random_state
@@ -126,11 +126,9 @@ def _learn(algo: str, run: _OneRun, seed: int, stop: StopRequest, start: Control
     if algorithm.discrete:
         moves = discrete_actions(len(env.knobs))
         wrapped = TransformAction(run, lambda index: moves[index], gym.spaces.Discrete(len(moves)))
-    settings = {**algorithm.defaults, **ONLINE[algo]}
+    settings = {**algorithm.defaults, **algorithm.exploration(len(env.knobs)), **ONLINE[algo]}
     if start is not None:
         settings |= FROM_A_START.get(algo, {})
-    if algorithm.action_noise is not None:
-        settings["action_noise"] = exploration(algorithm.action_noise, len(env.knobs))
     normalised = VecNormalize(DummyVecEnv([lambda: wrapped]), gamma=settings.get("gamma", 1.0), clip_obs=CLIP)
     statistics = cast(RunningMeanStd, normalised.obs_rms)
     if start is not None:

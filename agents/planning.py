@@ -20,7 +20,7 @@ from agents.splitting import more_to_train_on, split_held_out
 from gan_gym.data.patches import PatchSet
 from gan_gym.data.report import DataReport
 from gan_gym.devices import resolve_device
-from gan_gym.gan import TrainerConfig, family
+from gan_gym.gan import NETWORKS, TrainerConfig, family
 from gan_gym.knobs import DEFAULT_KNOBS, resolve
 from gan_gym.names import lookup, unknown
 from snn.siamese import SiameseNet
@@ -92,8 +92,8 @@ def make_plan(config: TrainConfig, out: Path) -> Plan:
     TrainerConfig(loss=config.loss, batch_size=config.batch_size)
     if family(config.networks) == "points":
         raise ValueError(
-            f"networks '{config.networks}' make points, not patches; give auto, light, light_layer, "
-            "light_spectral, light_weak_d or residual"
+            f"networks '{config.networks}' make points, not patches; give one of auto, "
+            + ", ".join(name for name in NETWORKS if family(name) != "points")
         )
     if config.learn is not None:
         find_algorithm(config.learn).load()

@@ -23,8 +23,8 @@ from agents.run_folder import read_config
 from agents.run_record import read_run
 from gan_gym.checkpoint import replace_file
 from gan_gym.data.patches import PatchSet
-from gan_gym.data.report import one_line
 from gan_gym.data.sampler import to_float
+from gan_gym.names import one_line
 from gan_gym.render import image_grid
 from snn.siamese import SiameseNet, embed_images
 

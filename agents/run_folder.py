@@ -22,7 +22,7 @@ import yaml
 
 from agents.config import TrainConfig
 from gan_gym.checkpoint import replace_file
-from gan_gym.data.report import one_line
+from gan_gym.names import one_line
 
 PACKAGES = (
     "gan-gym",

@@ -20,7 +20,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from agents.acting import Rule
-from agents.algorithms import Algorithm, exploration, find
+from agents.algorithms import Algorithm, find
 from agents.baselines import make_baseline
 from agents.controller import CLIP, Controller, policy_arguments
 from agents.environments import make_env, make_one
@@ -162,9 +162,8 @@ def train(
             vector, shares = id, ()
         knobs = _knobs(vector, arguments)
         rows = hidden_rows(hidden, knobs)
-        settings = _settings(algorithm, vector.num_envs, rule, hyperparameters)
-        if algorithm.action_noise is not None:
-            settings.setdefault("action_noise", exploration(algorithm.action_noise, len(knobs)))
+        exploration = algorithm.exploration(len(knobs))
+        settings = exploration | _settings(algorithm, vector.num_envs, rule, hyperparameters)
         normalised = VecNormalize(vector, gamma=settings.get("gamma", 1.0), clip_obs=CLIP)
         hide(normalised, rows)
         stack.enter_context(isolated_random_state())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +13,7 @@ from agents.algorithms import ALGOS
 from agents.baselines import find_agent
 from agents.controller import Controller, shipped
 from agents.environments import check_id
+from agents.fit_checkpoints import digest_file
 from agents.mixtures import MIXTURES
 from agents.run_folder import new_folder
 from agents.training import train
@@ -48,7 +48,7 @@ class Contestant:
 def digest(path: Path) -> str:
     """Return what tells the controller in a folder, or a model of Stable-Baselines3, from others."""
     if path.is_file():
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        return digest_file(path)[:12]
     return str(json.loads((path / "controller.json").read_text())["sha256"])[:12]
 
 

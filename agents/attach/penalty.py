@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gan_gym.data.report import one_line
+from gan_gym.names import one_line
 
 EVERY = 4
 """Steps of D's optimizer between two penalties, whose weight is multiplied by it, as in `GANTrainer`."""

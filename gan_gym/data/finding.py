@@ -7,8 +7,9 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from gan_gym.data.report import DataError, one_line
+from gan_gym.data.report import DataError
 from gan_gym.data.slide_files import SLIDE_SUFFIXES
+from gan_gym.names import one_line
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", *SLIDE_SUFFIXES)
 """File names that count as images, in any case of letters."""

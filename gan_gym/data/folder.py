@@ -20,12 +20,12 @@ from gan_gym.data.report import (
     OnBadImage,
     SlideFacts,
     class_counts,
-    one_line,
 )
 from gan_gym.data.resolution import Resolution
 from gan_gym.data.sizes import size_text
 from gan_gym.data.slide_files import SlideFile, part_slides
 from gan_gym.data.slide_reading import read_slides
+from gan_gym.names import one_line
 
 
 def load_folder(

@@ -26,12 +26,12 @@ from gan_gym.data.report import (
     Purpose,
     Unusable,
     class_counts,
-    one_line,
     require_enough,
 )
 from gan_gym.data.resolution import Resolution
 from gan_gym.data.sizes import parse_image_size, size_text
 from gan_gym.data.tissue import tissue_patches
+from gan_gym.names import one_line
 
 __all__ = ["DataError", "DataReport", "Loaded", "OnBadImage", "Unusable", "inspect_data", "load_patches"]
 

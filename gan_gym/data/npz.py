@@ -14,8 +14,9 @@ from gan_gym.data.decoding import resize, to_rgb
 from gan_gym.data.memory import room_for
 from gan_gym.data.npy import ArrayFile
 from gan_gym.data.patches import UNLABELLED, PatchSet
-from gan_gym.data.report import DataError, DataReport, Loaded, OnBadImage, class_counts, one_line
+from gan_gym.data.report import DataError, DataReport, Loaded, OnBadImage, class_counts
 from gan_gym.data.sizes import resizing_notes, size_text
+from gan_gym.names import one_line
 
 IMAGES, LABELS = "train_images", "train_labels"
 

@@ -16,8 +16,9 @@ from tqdm import tqdm
 from gan_gym.data.decoding import BadImage, decode, read_header, resize
 from gan_gym.data.memory import check_room, room_for
 from gan_gym.data.regions import REGION_RATIO, REGION_SIDE, cut_patches, overview
-from gan_gym.data.report import DataError, OnBadImage, Unusable, one_line, remedy
+from gan_gym.data.report import DataError, OnBadImage, Unusable, remedy
 from gan_gym.data.sizes import resizing_notes, size_text
+from gan_gym.names import one_line
 
 Item = TypeVar("Item")
 

@@ -150,9 +150,3 @@ def remedy(category: str) -> str:
     """Return what a user can do about images left out for `category`."""
     action = REMEDIES[category]
     return "use --on_bad_image convert, or replace the images" if action == "convert" else action
-
-
-def one_line(text: str) -> str:
-    """Return `text` fit to print on one line: control and undecodable characters are escaped."""
-    readable = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in readable)

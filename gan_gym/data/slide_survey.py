@@ -13,13 +13,14 @@ from gan_gym.data.decoding import BadImage
 from gan_gym.data.overviews import OVERVIEW_SIDE, slide_overview
 from gan_gym.data.reading import Reading
 from gan_gym.data.regions import overview
-from gan_gym.data.report import SlideFacts, one_line
+from gan_gym.data.report import SlideFacts
 from gan_gym.data.resolution import Resolution
 from gan_gym.data.sizes import size_text
 from gan_gym.data.slide_files import SlideFile
 from gan_gym.data.slide_places import TissueGrid, tissue_places
 from gan_gym.data.slides import Slide, opened_slide
 from gan_gym.data.tissue_mask import slide_tissue
+from gan_gym.names import one_line
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import Any
 from PIL import Image
 
 from gan_gym.data.decoding import RESAMPLING, BadImage, regular_file, why_unusable
-from gan_gym.data.report import one_line
 from gan_gym.data.resolution import own_mpp
+from gan_gym.names import one_line
 
 BLOCK_PIXELS = 1 << 22
 """Most pixels read at once where a box is shrunk; larger ones are read and shrunk block by block."""

@@ -296,8 +296,12 @@ class GANEnv(gym.Env[Array, Array]):
 
     def turn(self, action: Array) -> None:
         """Turn the knobs: the first part of a step, before the GAN is trained; raises as `step` does."""
+        self.turn_to(self.turned(action), action)
+
+    def turn_to(self, values: Mapping[str, float], action: Array) -> None:
+        """Turn the knobs to the values that `turned` gave for an action."""
         statistics, episode = self.trainer.statistics, self._episode
-        self.set_knobs(self.turned(action))
+        self.set_knobs(values)
         episode.previous, episode.last_action = statistics, np.array(action, np.float32)
 
     def turned(self, action: Array) -> dict[str, float]:

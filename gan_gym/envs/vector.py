@@ -140,11 +140,10 @@ class GANVectorEnv(VectorEnv[Array, Array, NDArray[Any]]):
         if len(actions) != self.num_envs:
             raise ValueError(f"{len(actions)} actions for {self.num_envs} environments; give one for each")
         chosen = np.flatnonzero(np.ones(self.num_envs, np.bool_) if mask is None else mask)
-        for i in chosen:
-            self.envs[i].turned(actions[i])  # raises before the first knob is turned
-        for i in chosen:
-            self.envs[i].turn(actions[i])
         envs = [self.envs[i] for i in chosen]
+        turned = [self.envs[i].turned(actions[i]) for i in chosen]  # raises before the first knob is turned
+        for i, values in zip(chosen, turned, strict=True):
+            self.envs[i].turn_to(values, actions[i])
         scores = self._train(envs) if envs else []
         observations = np.zeros(self._shape, np.float32)
         rewards: NDArray[Any] = np.zeros(self.num_envs)
